@@ -1,0 +1,49 @@
+# `make` alone prints this page. Every target makes what it needs, from a bare Python 3.11 to 3.13.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= $(CURDIR)/runs/demo
+UV := 0.13.8
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fast check format lock clean
+
+help: ## print the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/.done: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet uv==$(UV)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+demo: $(VENV)/.done ## install, then judge simulated attacks on real photographs, end to end on a local Ray
+	$(BIN)/python jobs/manifest.py --source starter: --splits .5 .2 .3 --out $(OUT)/manifest
+	$(BIN)/python jobs/preprocess.py --manifest $(OUT)/manifest --out $(OUT)/preprocessed
+	$(BIN)/python jobs/embed.py --manifest $(OUT)/preprocessed --encoder starter-features --out $(OUT)/embeddings
+	$(BIN)/python jobs/probe.py --embeddings $(OUT)/embeddings --probe linear --out $(OUT)/bundle
+	$(BIN)/python jobs/evaluate.py --bundle $(OUT)/bundle --manifest $(OUT)/manifest --out $(OUT)/evaluation
+
+test: $(VENV)/.done ## the whole suite: fast tier, Ray, kill tests
+	$(BIN)/pytest
+
+fast: $(VENV)/.done ## the tests that need no Ray
+	$(BIN)/pytest -m "not ray and not kill"
+
+check: $(VENV)/.done ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.done ## write the format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## pin every dependency again (no address goes into the file)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links --no-header --upgrade --quiet --output-file requirements.lock
+
+clean: ## remove the environment and the demo's run
+	rm -rf $(VENV) $(OUT)

@@ -1,0 +1,56 @@
+"""What the floors above promise each other without knowing each other."""
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from gencv.core.embeddings import Space
+
+
+class Prepare(Protocol):
+    """Turn a decoded picture into a network's input: cheap to send to a worker, no weights."""
+
+    @property
+    def decode_side_px(self) -> int | None:
+        """The shorter side that a scaled decode must leave, in px; None where every pixel counts."""
+        ...
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """uint8 RGB [H, W, 3] of any size -> uint8 [S, S, 3]."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Pictures, and for some encoders texts, to unit vectors in one space."""
+
+    @property
+    def space(self) -> Space: ...
+
+    @property
+    def transform(self) -> Any:
+        """The encoder's own `Prepare`."""
+        ...
+
+    def images(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 [B, S, S, 3], as `transform` gives them -> float32 [B, D] of norm 1."""
+        ...
+
+    def texts(self, texts: list[str]) -> np.ndarray:
+        """B sentences -> float32 [B, D] of norm 1. Raises NotSupported where there is no text encoder."""
+        ...
+
+
+class Detector(Protocol):
+    """Judge pictures for one task; it owns its preprocessing, so that nobody outside does it differently."""
+
+    @property
+    def prepare(self) -> Prepare: ...
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 [B, S, S, 3] -> float32 [B, D], what the last layer sees."""
+        ...
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """float32 [B, D] -> float32 [B], P(positive)."""
+        ...

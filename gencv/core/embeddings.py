@@ -1,0 +1,95 @@
+"""Embeddings: one unit vector a picture, and the space that the vectors live in."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gencv.core import storage, tables
+from gencv.core.errors import BadInput
+from gencv.core.manifest import Manifest
+
+VECTORS = "vectors"
+SPACE = "space.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """What two vectors must share to be compared: the encoder with its weights, and every step before it."""
+
+    encoder: str
+    """The name that `load_encoder` takes."""
+    weights: str
+    """Digest of the weights, so that a changed checkpoint under an old name is another space."""
+    dim: int
+    transform: dict[str, Any]
+    """The encoder's own input transform."""
+    preprocessing: dict[str, Any] | None = None
+    """What was done to the picture before; None for pictures as they came."""
+
+    def digest(self) -> str:
+        return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def vector_schema(dim: int) -> pa.Schema:
+    """Return the schema of a part of vectors; a picture that failed has a null vector and an error code."""
+    return pa.schema([("id", pa.string()), ("vector", pa.list_(pa.float32(), dim)), ("error", pa.string())])
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """`manifest` row i has `vectors[i]`: float32 [N, D] of norm 1, NaN where `errors[i]` is a code."""
+
+    manifest: Manifest
+    vectors: np.ndarray
+    errors: list[str | None]
+    space: Space
+
+    @classmethod
+    def load(cls, folder: str) -> "Embeddings":
+        """Open what `embed` wrote. Raises BadInput if the run is not finished or is none.
+
+        The space is written after the last vector, so where it lies all vectors do.
+        """
+        path = storage.join(folder, SPACE)
+        if not storage.exists(path):
+            raise BadInput(f"{folder} holds no finished embeddings; run `embed` into it (the same command goes on).")
+        space = Space(**json.loads(storage.read_bytes(path)))
+        manifest = Manifest.load(folder)
+        table = tables.read_parts(storage.join(folder, VECTORS))
+        if table["id"].to_pylist() != manifest["id"]:
+            raise BadInput(f"The vectors in {folder} belong to other pictures than its manifest.")
+        return cls(manifest, matrix(table["vector"], space.dim), table["error"].to_pylist(), space)
+
+    @property
+    def good(self) -> np.ndarray:
+        """bool [N]: the rows that have a vector."""
+        return np.array([error is None for error in self.errors])
+
+    def bad(self) -> list[tuple[str, str]]:
+        """Return uri and error code of every picture without a vector."""
+        return [(uri, error) for uri, error in zip(self.manifest["uri"], self.errors, strict=True) if error]
+
+    def digest(self) -> str:
+        """Digest the pictures, their labels and splits, their vectors, and the space."""
+        columns = {"id": self.manifest.table["id"], "vector": vector_column(self.vectors), "error": self.errors}
+        digests = (self.manifest.digest(), tables.content_digest(pa.table(columns)), self.space.digest())
+        return hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
+
+
+def matrix(column: pa.ChunkedArray, dim: int) -> np.ndarray:
+    """Return a FixedSizeList column as float32 [N, D], NaN for nulls."""
+    column = column.combine_chunks()
+    values = np.full((len(column), dim), np.nan, np.float32)
+    values[column.is_valid().to_numpy(zero_copy_only=False)] = column.drop_null().flatten().to_numpy().reshape(-1, dim)
+    return values
+
+
+def vector_column(vectors: np.ndarray) -> pa.Array:
+    """Return float32 [N, D] as a FixedSizeList column, null where a row is NaN."""
+    missing = np.isnan(vectors).any(axis=1)
+    flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1], mask=pa.array(missing))

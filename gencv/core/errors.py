@@ -1,0 +1,89 @@
+"""Every error that gencv raises on purpose.
+
+    GencvError                a person can mend it; its text is one sentence that says how
+    ├── BadImage              these bytes are no picture that we accept; `code` says which of IMAGE_FAULTS
+    ├── BadInput              a folder, file, column, or option that is not as it must be
+    │   ├── UnknownName       a choice that does not exist: what was asked for, and what there is
+    │   ├── BadSource         a --source that cannot be read as pictures with labels
+    │   └── RunConflict       --out holds a run that was made in another way
+    ├── ModelUnavailable      weights that cannot be had here, and the folder to put them in
+    ├── BrokenBundle          a detector bundle that is incomplete or does not give its golden scores
+    ├── NotSupported          this encoder or detector cannot do that
+    └── TooManyBad            more pictures failed than --max-bad-fraction allows
+
+Programming mistakes are asserts. All arguments go to `super().__init__`, so that an error survives pickling on its
+way back from a Ray worker.
+"""
+
+from collections.abc import Iterable
+
+IMAGE_FAULTS = {
+    "missing": "the file is not there",
+    "unreadable": "the file cannot be opened",
+    "empty": "the file has no bytes",
+    "not_an_image": "the bytes are no JPEG, PNG, WebP, BMP, GIF, TIFF, HEIF, or AVIF",
+    "truncated": "the picture breaks off before its end",
+    "corrupt": "the picture is damaged",
+    "too_many_bytes": "the file is larger than the limit",
+    "too_many_pixels": "the picture has more pixels than the limit",
+    "too_small": "the picture is smaller than the limit",
+}
+
+
+class GencvError(Exception):
+    """Something that a person can mend; the text says what was wrong and what is accepted."""
+
+
+class BadImage(GencvError):
+    """Bytes that are no acceptable picture. `code` is a key of IMAGE_FAULTS, stable and free of addresses."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        assert code in IMAGE_FAULTS, code
+        super().__init__(code, detail)
+
+    @property
+    def code(self) -> str:
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        code, detail = self.args
+        return f"{IMAGE_FAULTS[code]} ({detail})" if detail else IMAGE_FAULTS[code]
+
+
+class BadInput(GencvError):
+    """An input that is not as it must be; the sentence says what is accepted."""
+
+
+class UnknownName(BadInput):
+    """A choice that does not exist: what was asked for, and what there is."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(kind, name, tuple(sorted(known)))
+
+    def __str__(self) -> str:
+        kind, name, known = self.args
+        return f"Unknown {kind} {name!r}; known: {', '.join(known)}."
+
+
+class BadSource(BadInput):
+    """A source of pictures that cannot be read."""
+
+
+class RunConflict(BadInput):
+    """The output folder holds a run that was made in another way."""
+
+
+class ModelUnavailable(GencvError):
+    """Weights that cannot be had here, and where to put them."""
+
+
+class BrokenBundle(GencvError):
+    """A detector bundle that is incomplete, was changed, or does not give its golden scores on this machine."""
+
+
+class NotSupported(GencvError):
+    """This encoder or detector cannot do what was asked."""
+
+
+class TooManyBad(GencvError):
+    """More pictures failed than the job allows; everything else is finished and saved."""

@@ -1,0 +1,42 @@
+"""The model hub, which may be out of reach: ask once and quickly, and say where a local copy belongs."""
+
+import functools
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+TIMEOUT_S = 5.0
+
+
+def models_dir() -> Path:
+    """Return the folder for local copies of weights: $GENCV_MODELS, else ~/.cache/gencv/models."""
+    return Path(os.environ.get("GENCV_MODELS") or Path.home() / ".cache/gencv/models")
+
+
+@functools.cache
+def hub_is_reachable() -> bool:
+    """Say whether the hub answers within TIMEOUT_S; if not, keep its client to its local cache from now on.
+
+    The client by itself retries for 46 s before it gives up (measured, huggingface_hub 1.x without a network).
+    """
+    if os.environ.get("HF_HUB_OFFLINE") != "1" and answers(os.environ.get("HF_ENDPOINT", "https://huggingface.co")):
+        return True
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    # Both libraries read the variable when they are imported, which may have happened already.
+    for name in ("huggingface_hub.constants", "datasets.config"):
+        if module := sys.modules.get(name):
+            module.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+    return False
+
+
+def answers(endpoint: str) -> bool:
+    """Say whether an address answers at all, in a friendly way or not."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=TIMEOUT_S).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,183 @@
+"""The manifest: an immutable table of pictures, and the bytes that may travel with it.
+
+A manifest folder holds `manifest.parquet`, one row a picture without its bytes, in row groups of ROWS_PER_PART rows;
+row group k is part k of all work on it. A packed manifest also has `images/part-*.parquet` with the bytes, and its
+rows say where (`part`, `row`). A picture that cannot be read is a row like any other, with an `error`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gencv.core import storage, tables
+from gencv.core.errors import BadInput
+from gencv.core.record import Split
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),  # digest of the original bytes; of the uri where there are none
+        ("uri", pa.string()),  # where the picture came from, for people and for reading it again
+        ("part", pa.int32()),  # where its bytes lie in images/, null if only at the uri
+        ("row", pa.int32()),
+        ("label", pa.int8()),  # 1 spoof or generated, 0 live or real, null not labelled
+        ("generator", pa.string()),
+        ("family", pa.string()),
+        ("source", pa.string()),
+        ("group", pa.string()),  # identity, source photograph, near-duplicates: never crosses a split
+        ("split", pa.string()),  # null for a row with an error
+        ("caption", pa.list_(pa.string())),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("phash", pa.uint64()),
+        ("error", pa.string()),  # a key of errors.IMAGE_FAULTS, or null
+    ]
+)
+FILE = "manifest.parquet"
+IMAGES = "images"
+IMAGE_SCHEMA = pa.schema([("bytes", pa.binary()), ("error", pa.string())])
+_CONTENT = [name for name in SCHEMA.names if name not in ("uri", "part", "row")]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Rows of SCHEMA, where their packed bytes lie, and how the pictures were preprocessed."""
+
+    table: pa.Table
+    images_dir: str = ""
+    """The folder of the packed bytes; "" if the pictures lie at their `uri`."""
+    preprocessing: dict[str, Any] | None = field(default=None)
+    """What `preprocess` did to every picture; None for pictures as they came."""
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __getitem__(self, column: str) -> list[Any]:
+        return list(self.table[column].to_pylist())
+
+    @classmethod
+    def load(cls, folder: str) -> "Manifest":
+        """Open a manifest folder. Raises BadInput if it is none."""
+        path = storage.join(folder, FILE)
+        if not storage.exists(path):
+            raise BadInput(f"{folder} holds no {FILE}; give the folder that `manifest` or `preprocess` wrote.")
+        table = tables.read_table(path)
+        images_dir, preprocessing = _facts_of(table.schema, folder)
+        return cls(tables.conform(table, SCHEMA, "manifest"), images_dir, preprocessing)
+
+    def save(self, folder: str) -> None:
+        """Write manifest.parquet. The packed bytes stay where they are and are referred to."""
+        here = storage.join(folder, IMAGES)
+        facts = {"images_dir": "." if self.images_dir == here else self.images_dir, "preprocessing": self.preprocessing}
+        table = self.table.replace_schema_metadata({"gencv": json.dumps(facts)})
+        tables.write_table(table, storage.join(folder, FILE), rows_per_group=tables.ROWS_PER_PART)
+
+    @property
+    def num_parts(self) -> int:
+        return -(-len(self) // tables.ROWS_PER_PART)
+
+    def digest(self) -> str:
+        """Digest what the rows say: the same pictures with the same labels and splits, wherever they lie."""
+        facts = json.dumps(self.preprocessing, sort_keys=True)
+        return tables.content_digest(self.table.select(_CONTENT).append_column("facts", pa.array([facts] * len(self))))
+
+    def where(
+        self, mask: pa.ChunkedArray | Sequence[bool] | np.ndarray | None = None, *, split: Split | None = None
+    ) -> "Manifest":
+        """Return the rows of a mask or of a split; they are cut into other parts than before."""
+        if split is not None:
+            mask = pc.fill_null(pc.equal(self.table["split"], split.value), False)
+        return replace(self, table=self.table.filter(mask if isinstance(mask, pa.ChunkedArray) else pa.array(mask)))
+
+    def to_judge(self, split: Split) -> "Manifest":
+        """Return the rows of a split and those with an error, which belong to none but must be counted."""
+        in_split = pc.fill_null(pc.equal(self.table["split"], split.value), False)
+        return self.where(pc.or_(in_split, pc.is_valid(self.table["error"])))
+
+    def bad(self) -> list[tuple[str, str]]:
+        """Return uri and error code of every picture that cannot be read."""
+        return [(uri, error) for uri, error in zip(self["uri"], self["error"], strict=True) if error]
+
+    def counts(self) -> dict[str, Any]:
+        """Count rows by split, label, and generator; bad rows apart by their code."""
+        bad = [error for error in self["error"] if error]
+        good = self.where(pc.is_null(self.table["error"]))
+        return {
+            "rows": len(self),
+            "bad": {code: bad.count(code) for code in sorted(set(bad))},
+            **{
+                name: dict(
+                    sorted((str(row["values"]), row["counts"]) for row in pc.value_counts(good.table[name]).to_pylist())
+                )
+                for name in ("split", "label", "generator", "family", "source")
+            },
+        }
+
+    def check(self) -> None:
+        """Raise BadInput if ids repeat, a label is neither 0 nor 1, or a group lies in two splits."""
+        ids = self.table["id"]
+        if (repeated := len(self) - pc.count_distinct(ids).as_py()) > 0:
+            raise BadInput(f"The manifest names {repeated} pictures twice; every id must be there once.")
+        labels = set(self["label"]) - {0, 1, None}
+        if labels:
+            raise BadInput(f"The manifest has the labels {sorted(labels)}; 1 is spoof or generated, 0 is live or real.")
+        splits_of: dict[str, set[str]] = {}
+        for group, split, error in zip(self["group"], self["split"], self["error"], strict=True):
+            if error is None:
+                if split not in list(Split):
+                    raise BadInput(f"The manifest has the split {split!r}; known: {', '.join(Split)}.")
+                splits_of.setdefault(group, set()).add(split)
+        leaks = [group for group, splits in splits_of.items() if len(splits) > 1]
+        if leaks:
+            raise BadInput(f"{len(leaks)} groups lie in more than one split, {leaks[0]!r} for example.")
+
+
+def read_part(folder: str, part: int) -> tuple[pa.Table, list[bytes | None]]:
+    """Read one part of a manifest folder with its bytes, on any machine that sees the storage.
+
+    Returns the rows of SCHEMA and their bytes, None for a row with an error or whose file is not there (any more).
+    """
+    system, path = storage.open_at(storage.join(folder, FILE))
+    with system.open_input_file(path) as stream, pq.ParquetFile(stream) as file:
+        images_dir, _ = _facts_of(file.schema_arrow, folder)
+        rows = file.read_row_group(part).select(SCHEMA.names)
+    return rows, read_images(rows, images_dir)
+
+
+def read_images(rows: pa.Table, images_dir: str) -> list[bytes | None]:
+    """Return the bytes of some rows, from the packed parts or from their uri; None where there are none."""
+    images: list[bytes | None] = [None] * rows.num_rows
+    packed: dict[int, list[tuple[int, int]]] = {}
+    parts, places, uris, errors = (rows[name].to_pylist() for name in ("part", "row", "uri", "error"))
+    for index, (part, place, uri, error) in enumerate(zip(parts, places, uris, errors, strict=True)):
+        if error is not None:
+            continue
+        if part is not None:
+            packed.setdefault(part, []).append((index, place))
+        else:
+            images[index] = read_or_none(uri)
+    for part, wanted in packed.items():
+        column = tables.read_table(tables.part_path(images_dir, part), ["bytes"])["bytes"]
+        for index, place in wanted:
+            images[index] = column[place].as_py()
+    return images
+
+
+def read_or_none(uri: str) -> bytes | None:
+    """Return a file's bytes, or None if it cannot be read: the caller makes that a row with an error."""
+    try:
+        return storage.read_bytes(uri)
+    except (OSError, BadInput):
+        return None
+
+
+def _facts_of(schema: pa.Schema, folder: str) -> tuple[str, dict[str, Any] | None]:
+    """Return where the packed bytes lie, and the preprocessing, as a manifest file notes them."""
+    facts = json.loads((schema.metadata or {}).get(b"gencv", b"{}"))
+    images_dir = facts.get("images_dir", "")
+    return storage.join(folder, IMAGES) if images_dir == "." else images_dir, facts.get("preprocessing")

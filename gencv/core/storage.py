@@ -1,0 +1,75 @@
+"""Files by path or URI: a local folder and `s3://` or `gs://` through the same five functions.
+
+A local write goes to a hidden neighbour first and is renamed, so that a reader sees a whole file or none; an object
+store does the same by itself. A name that begins with a dot is such a neighbour and no reader lists it.
+"""
+
+import os
+import uuid
+from pathlib import Path
+
+from pyarrow import fs
+
+from gencv.core.errors import BadInput
+
+
+def is_uri(location: str) -> bool:
+    """Say whether a location names its file system, as `s3://bucket/key` does."""
+    return "://" in location
+
+
+def join(location: str, *names: str) -> str:
+    """Append names to a path or URI."""
+    return "/".join([location.rstrip("/") or "/", *names])
+
+
+def open_at(location: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a path or URI, and the path in it."""
+    if is_uri(location):
+        try:
+            found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(location)
+        except (ValueError, OSError) as error:
+            raise BadInput(f"{location!r} is no location that can be opened: {error}") from None
+        return found
+    return fs.LocalFileSystem(), str(Path(location).absolute())
+
+
+def exists(location: str) -> bool:
+    """Say whether a file or folder is there."""
+    system, path = open_at(location)
+    return bool(system.get_file_info(path).type != fs.FileType.NotFound)
+
+
+def names_in(location: str) -> list[str]:
+    """Return the sorted names in a folder; an absent folder has none."""
+    system, path = open_at(location)
+    found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    return sorted(info.base_name for info in found if not info.base_name.startswith("."))
+
+
+def read_bytes(location: str) -> bytes:
+    """Return a file's bytes. Raises FileNotFoundError or OSError as the file system does."""
+    system, path = open_at(location)
+    with system.open_input_stream(path) as stream:
+        return bytes(stream.read())
+
+
+def write_bytes(location: str, data: bytes | memoryview) -> None:
+    """Write a whole file or nothing. Raises BadInput if the place cannot be written."""
+    system, path = open_at(location)
+    try:
+        system.create_dir(path.rpartition("/")[0], recursive=True)
+        if not isinstance(system, fs.LocalFileSystem):
+            with system.open_output_stream(path) as stream:
+                stream.write(data)
+            return
+        folder, _, name = path.rpartition("/")
+        neighbour = f"{folder}/.{name}.{uuid.uuid4().hex}"
+        try:
+            with open(neighbour, "wb") as file:
+                file.write(data)
+            os.replace(neighbour, path)
+        finally:
+            Path(neighbour).unlink(missing_ok=True)
+    except OSError as error:
+        raise BadInput(f"{location} cannot be written ({error.strerror or error}); choose a folder that can.") from None

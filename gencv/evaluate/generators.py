@@ -1,0 +1,120 @@
+"""Where a detector fails: recall for each generator and false positives for each source of genuine pictures."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gencv.core.predictions import Predictions
+from gencv.evaluate import metrics
+from gencv.evaluate.intervals import FEW_GROUPS, NUM_REPLICATES, Statistics, bootstrap
+from gencv.evaluate.metrics import Metric
+from gencv.evaluate.replicates import ratio
+
+
+@dataclass(frozen=True)
+class GeneratorRow:
+    """One generator, or one source of genuine pictures, at a fixed threshold."""
+
+    generator: str
+    family: str
+    is_genuine: bool
+    num_rows: int
+    num_groups: int
+    num_unanswered: int
+    rate: Metric
+    """Recall of a generator; false-positive rate of genuine pictures."""
+    auroc: Metric
+    """A generator against all genuine pictures; None for genuine pictures."""
+
+    @property
+    def error(self) -> float:
+        """Share of its pictures that were judged wrongly."""
+        assert self.rate.value is not None
+        return self.rate.value if self.is_genuine else 1 - self.rate.value
+
+
+def per_generator(
+    predictions: Predictions,
+    threshold: float,
+    seed: int = 0,
+    *,
+    cluster: str = "group",
+    num_replicates: int = NUM_REPLICATES,
+) -> list[GeneratorRow]:
+    """Return a row for each generator, the least recall first, then for each genuine source, most alarms first.
+
+    The intervals come from one bootstrap in which the groups of every generator are drawn apart, so that all rows
+    meet the same replicates of the genuine pictures.
+    """
+    labels, scores, generators = metrics.labelled(predictions, "generator")
+    _, _, families = metrics.labelled(predictions, "family")
+    groups = metrics.clusters(predictions, cluster)
+    # A name may stand on both sides (a data set with its own reconstructions), so the label is part of the key.
+    keys = np.array([f"{label} {name}" for label, name in zip(labels, generators, strict=True)], dtype=str)
+    names = np.unique(keys)
+    if not len(names):
+        return []
+    statistics = _statistics_of(labels, scores, keys, names, threshold)
+    intervals = bootstrap(statistics, groups, keys, num_replicates=num_replicates, seed=seed)
+
+    rows = []
+    for key in names:
+        mine = keys == key
+        is_genuine = bool(labels[mine][0] == 0)
+        num_groups = len(np.unique(groups[mine]))
+        measure = metrics.bpcer if is_genuine else metrics.recall
+        # The interval notes the fewest groups of any generator; what matters for this row are its own.
+        rate_interval = replace(intervals[f"rate {key}"], note=_note(num_groups))
+        rate = metrics.with_interval(measure(labels[mine], scores[mine], threshold), rate_interval, num_groups)
+        auroc = Metric(None, reason="genuine pictures are the other side of every AUROC")
+        if not is_genuine:
+            against = mine | (labels == 0)
+            auroc = metrics.auroc(labels[against], scores[against])
+            if f"auroc {key}" in intervals:
+                auroc = metrics.with_interval(auroc, replace(intervals[f"auroc {key}"], note=_note(num_groups)))
+        rows.append(
+            GeneratorRow(
+                generator=str(generators[mine][0]),
+                family=str(families[mine][0]),
+                is_genuine=is_genuine,
+                num_rows=int(mine.sum()),
+                num_groups=num_groups,
+                num_unanswered=int(np.isnan(scores[mine]).sum()),
+                rate=rate,
+                auroc=auroc,
+            )
+        )
+    return sorted(rows, key=lambda row: (row.is_genuine, -row.error, row.generator))
+
+
+def _note(num_groups: int) -> str:
+    return f"unreliable: few groups ({num_groups})" if num_groups < FEW_GROUPS else ""
+
+
+def _statistics_of(
+    labels: np.ndarray, scores: np.ndarray, keys: np.ndarray, names: np.ndarray, threshold: float
+) -> Statistics:
+    """Return a function from weights [R, N] to each key's rate and AUROC, from two products and one sum a replicate."""
+    answered, positive = ~np.isnan(scores), labels == 1
+    members = (keys[:, None] == names[None, :]).astype(float)
+    # An answered positive is counted for recall; an unanswered genuine picture is a false alarm.
+    called = np.where(answered, scores >= threshold, ~positive).astype(float)
+    genuine = np.flatnonzero(answered & ~positive)
+    genuine = genuine[np.argsort(scores[genuine], kind="stable")]
+    attacks = np.flatnonzero(answered & positive)
+    below = np.searchsorted(scores[genuine], scores[attacks], side="left")
+    upto = np.searchsorted(scores[genuine], scores[attacks], side="right")
+
+    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        totals = weights @ members
+        rates = ratio(weights @ (members * called[:, None]), totals)
+        found = {f"rate {name}": rates[:, k] for k, name in enumerate(names)}
+        if len(genuine) and len(attacks):
+            mass = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(weights[:, genuine], axis=1)], axis=1)
+            placed = (mass[:, below] + mass[:, upto]) / 2  # weight of genuine scores under each attack's, ties by half
+            drawn = weights[:, attacks]
+            areas = ratio((drawn * placed) @ members[attacks], (drawn @ members[attacks]) * mass[:, -1:])
+            found |= {f"auroc {name}": areas[:, k] for k, name in enumerate(names) if name.startswith("1 ")}
+        return found
+
+    return statistics

@@ -1,0 +1,54 @@
+"""Vectors on a plane, for looking: t-SNE that comes out the same every time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from gencv.core.errors import BadInput
+
+MAX_POINTS = 2_000
+"""Beyond this the plot is a blob and t-SNE takes minutes."""
+PERPLEXITY = 30.0
+_DIMS = 50
+
+
+@dataclass(frozen=True)
+class Projection:
+    """`points[i]` float32 [M, 2] is where `rows[i]` int [M] of the given vectors lies."""
+
+    points: np.ndarray
+    rows: np.ndarray
+
+
+def project(vectors: np.ndarray, seed: int = 0, max_points: int = MAX_POINTS) -> Projection:
+    """Lay out at most `max_points` of the vectors [N, D] by t-SNE, and say which rows were drawn.
+
+    Rows with a NaN, which have no vector, are never drawn. Raises BadInput if fewer than three rows remain.
+    """
+    good = np.flatnonzero(~np.isnan(vectors).any(axis=1))
+    if len(good) > max_points:
+        good = np.sort(np.random.default_rng(seed).choice(good, max_points, replace=False))
+    return Projection(tsne(vectors[good], seed, max_points), good)
+
+
+def tsne(vectors: np.ndarray, seed: int = 0, max_points: int = MAX_POINTS) -> np.ndarray:
+    """Return float32 [N, 2] for vectors [N, D], the same for the same seed on the same machine.
+
+    PCA to 50 dimensions first, PCA as the start, and a perplexity of 30 or a third of the rows if they are fewer.
+    Distances between far clusters mean nothing. Raises BadInput for fewer than 3 rows or more than `max_points`;
+    `project` draws some. Source: van der Maaten and Hinton 2008, with the start of Kobak and Berens 2019.
+    """
+    num_rows, dim = vectors.shape
+    if not 3 <= num_rows <= max_points:
+        raise BadInput(f"t-SNE takes 3 to {max_points} vectors, not {num_rows}; `project` draws some of many.")
+    vectors = np.asarray(vectors, np.float64)
+    if np.allclose(vectors, vectors[0]):  # the PCA of equal rows has no direction to start from
+        return np.zeros((num_rows, 2), np.float32)
+    if min(num_rows, dim) > _DIMS:
+        vectors = PCA(_DIMS, svd_solver="full").fit_transform(vectors)
+    perplexity = min(PERPLEXITY, (num_rows - 1) / 3)
+    start = "pca" if dim > 1 else "random"
+    points = TSNE(2, perplexity=perplexity, init=start, random_state=seed).fit_transform(vectors)
+    return np.asarray(points, np.float32)

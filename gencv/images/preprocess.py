@@ -1,0 +1,125 @@
+"""How pictures are stored for training, and how a detector repeats it on a raw picture: recipe and inference in one.
+
+Both classes go through the same resize, blur, and compression, so that no format, size, or quality tells them apart. What
+is drawn at random is drawn by the picture's id.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+
+from gencv.core.errors import BadInput, UnknownName
+from gencv.core.record import Split
+from gencv.core.seeds import uniform_for
+from gencv.images.decode import decode
+from gencv.images.degrade import blur, encode_jpeg, encode_png
+from gencv.images.transform import INTERPOLATIONS, resize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """Squash to a square, blur some, compress: uint8 RGB [H, W, 3] -> a file of [S, S, 3], S = size_px.
+
+    The defaults are the published recipe for CLIP features (224 px, JPEG of quality 80 for all, blur 5x5 for half).
+    It is a `Prepare`: calling it is `apply`. Raises BadInput at a field out of range.
+    Source: after Ojha et al., CVPR 2023, arXiv:2302.10174. Choice: blur first, then JPEG, so that every stored file is a
+    JPEG of the stated quality and a blur does not wipe the traces of the compression from half of them.
+    """
+
+    size_px: int = 224
+    interpolation: str = "area"
+    """A key of INTERPOLATIONS."""
+    jpeg_quality: tuple[int, ...] = (80,)
+    """None: no compression. One: that quality for every picture, at inference as well. Two: a range, drawn for each
+    picture of blur_splits; the other splits and inference are not compressed."""
+    blur_probability: float = 0.5
+    blur_kernel_px: int = 5
+    blur_sigma_px: float = 0.0
+    """0 takes it from the kernel by OpenCV's rule: 1.1 px for 5."""
+    blur_splits: tuple[str, ...] = ("train",)
+    """Splits that are augmented, by the blur and by a range of qualities."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("jpeg_quality", "blur_splits"):  # JSON brings lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.size_px < 1:
+            raise BadInput(f"size_px is {self.size_px}; it must be at least 1.")
+        if self.interpolation not in INTERPOLATIONS:
+            raise UnknownName("interpolation", self.interpolation, INTERPOLATIONS)
+        if len(self.jpeg_quality) > 2 or any(not 1 <= quality <= 100 for quality in self.jpeg_quality):
+            raise BadInput(
+                f"jpeg_quality is {self.jpeg_quality}; none, one, or two qualities from 1 to 100 are accepted."
+            )
+        if self.jpeg_quality != tuple(sorted(self.jpeg_quality)):
+            raise BadInput(f"jpeg_quality is {self.jpeg_quality}; a range is written lower end first.")
+        if not 0 <= self.blur_probability <= 1:
+            raise BadInput(f"blur_probability is {self.blur_probability}; a share from 0 to 1 is accepted.")
+        if self.blur_kernel_px < 1 or self.blur_kernel_px % 2 == 0:
+            raise BadInput(f"blur_kernel_px is {self.blur_kernel_px}; an odd number from 1 is accepted.")
+        if self.blur_sigma_px < 0:
+            raise BadInput(
+                f"blur_sigma_px is {self.blur_sigma_px}; it must be at least 0, which takes it from the kernel."
+            )
+        for split in self.blur_splits:
+            if split not in set(Split):
+                raise UnknownName("split", split, set(Split))
+
+    def store(self, image: np.ndarray, image_id: str, split: str) -> bytes:
+        """Return the file to train on: a JPEG, or a PNG where no compression applies."""
+        pixels = self._resized(image)
+        if self._is_blurred(image_id, split):
+            pixels = blur(pixels, self.blur_sigma_px, self.blur_kernel_px)
+        quality = self._quality(image_id, split)
+        return encode_png(pixels) if quality is None else encode_jpeg(pixels, quality)
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """Return [S, S, 3] as `store` would keep it for a split that is not augmented: what a detector looks at."""
+        pixels = self._resized(image)
+        return decode(encode_jpeg(pixels, self.jpeg_quality[0])) if len(self.jpeg_quality) == 1 else pixels
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        return self.apply(image)
+
+    @property
+    def decode_side_px(self) -> int:
+        """The shorter side, in px, that a scaled JPEG decode must leave, in storing and at inference alike."""
+        return 2 * self.size_px
+
+    def describe(self) -> str:
+        """Say in words what `apply` does."""
+        jpeg = f"JPEG at quality {self.jpeg_quality[0]}" if len(self.jpeg_quality) == 1 else "no compression"
+        return f"{self.size_px} x {self.size_px} px, {jpeg}"
+
+    def digest(self) -> str:
+        """Digest every field; 16 hex digits."""
+        return hashlib.blake2b(json.dumps(self.to_dict(), sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Rebuild from `to_dict`, also after a trip through JSON. Raises BadInput at unknown keys."""
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise BadInput(f"A preprocessing with the unknown keys {unknown}; known: {known}.")
+        return cls(**values)
+
+    def _resized(self, image: np.ndarray) -> np.ndarray:
+        return resize(image, self.size_px, self.size_px, self.interpolation)
+
+    def _is_blurred(self, image_id: str, split: str) -> bool:
+        return split in self.blur_splits and uniform_for(self.seed, image_id, "blur") < self.blur_probability
+
+    def _quality(self, image_id: str, split: str) -> int | None:
+        if len(self.jpeg_quality) < 2:
+            return self.jpeg_quality[0] if self.jpeg_quality else None
+        if split not in self.blur_splits:
+            return None
+        low, high = self.jpeg_quality
+        return low + int(uniform_for(self.seed, image_id, "jpeg") * (high - low + 1))

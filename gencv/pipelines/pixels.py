@@ -1,0 +1,64 @@
+"""From a part of a manifest to a network's input: read, decode, augment, transform."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from gencv.core.contracts import Prepare
+from gencv.core.errors import BadImage
+from gencv.core.manifest import read_part
+from gencv.images.decode import decode
+from gencv.images.preprocess import Preprocessing
+
+
+@dataclass(frozen=True)
+class ReadPixels:
+    """Part number -> `id`, `error`, and `pixels`: the bytes of uint8 [S, S, 3], null for a picture with an error.
+
+    augment: makes of each raw picture what `preprocess` would have stored, blur and all, before `prepare` sees it.
+    """
+
+    manifest_dir: str
+    prepare: Prepare
+    augment: Preprocessing | None = None
+
+    def __call__(self, part: int) -> pa.Table:
+        rows, images = read_part(self.manifest_dir, part)
+        pixels: list[bytes | None] = []
+        errors: list[str | None] = []
+        for data, image_id, split, error in zip(
+            images, *(rows[c].to_pylist() for c in ("id", "split", "error")), strict=True
+        ):
+            if error is not None:
+                pixels.append(None)
+                errors.append(error)
+                continue
+            try:
+                pixels.append(self.read(data, image_id, split).tobytes())
+                errors.append(None)
+            except BadImage as bad:
+                pixels.append(None)
+                errors.append(bad.code)
+        return pa.table(
+            {"id": rows["id"], "error": pa.array(errors, pa.string()), "pixels": pa.array(pixels, pa.binary())}
+        )
+
+    def read(self, data: bytes | None, image_id: str, split: str | None) -> np.ndarray:
+        """Return one picture's uint8 [S, S, 3]. Raises BadImage."""
+        if data is None:
+            raise BadImage("missing")
+        if self.augment is not None:
+            data = self.augment.store(decode(data, min_side_px=self.augment.decode_side_px), image_id, split or "")
+            return self.prepare(decode(data))
+        return self.prepare(decode(data, min_side_px=self.prepare.decode_side_px))
+
+
+def stack(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return the good rows of a part as uint8 [B, S, S, 3], and bool [N] that says which they are."""
+    good = table["pixels"].is_valid().to_numpy()
+    values = [value.as_buffer() for value in table["pixels"].drop_null()]
+    if not values:
+        return np.empty((0, 0, 0, 3), np.uint8), good
+    side = round((len(values[0]) / 3) ** 0.5)
+    return np.stack([np.frombuffer(value, np.uint8).reshape(side, side, 3) for value in values]), good

@@ -1,0 +1,89 @@
+"""Preprocess a manifest: every picture resized, blurred by chance, and compressed once, packed in Parquet parts."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gencv.core import storage, tables
+from gencv.core.errors import BadImage, BadInput
+from gencv.core.manifest import IMAGE_SCHEMA, IMAGES, Manifest, read_part
+from gencv.images.decode import decode
+from gencv.images.preprocess import Preprocessing
+from gencv.pipelines.parts import PartWork, map_parts
+
+
+@dataclass(frozen=True)
+class StorePictures:
+    """Part number -> its pictures as `preprocessing` stores them, or an error code."""
+
+    manifest_dir: str
+    preprocessing: Preprocessing
+
+    def __call__(self, part: int) -> pa.Table:
+        rows, images = read_part(self.manifest_dir, part)
+        stored: list[bytes | None] = []
+        errors: list[str | None] = []
+        for data, image_id, split, error in zip(
+            images, *(rows[c].to_pylist() for c in ("id", "split", "error")), strict=True
+        ):
+            picture = None
+            if error is None:
+                try:
+                    if data is None:
+                        raise BadImage("missing")
+                    image = decode(data, min_side_px=self.preprocessing.decode_side_px)
+                    picture = self.preprocessing.store(image, image_id, split or "")
+                except BadImage as bad:
+                    error = bad.code
+            stored.append(picture)
+            errors.append(error)
+        return pa.table([stored, errors], schema=IMAGE_SCHEMA)
+
+
+def preprocess(
+    manifest_dir: str,
+    manifest: Manifest,
+    preprocessing: Preprocessing,
+    out: str,
+    *,
+    address: str | None = None,
+    workers: int = 0,
+) -> tuple[Manifest, dict[str, Any]]:
+    """Write a packed manifest of preprocessed pictures into `out`; returns it and what map_parts does.
+
+    Ids stay those of the original bytes. Raises BadInput if the pictures were preprocessed before.
+    """
+    if manifest.preprocessing is not None:
+        raise BadInput(
+            f"The pictures of {manifest_dir} were preprocessed before; give the manifest that `manifest` wrote."
+        )
+    images_dir = storage.join(out, IMAGES)
+    done = map_parts(
+        PartWork(
+            name="preprocess",
+            out_dir=images_dir,
+            num_parts=manifest.num_parts,
+            prepare=StorePictures(manifest_dir, preprocessing),
+        ),
+        address=address,
+        workers=workers,
+    )
+    errors = tables.read_parts(images_dir, ["error"])["error"]
+    size = pa.array([preprocessing.size_px] * len(manifest), pa.int32())
+    places = range(len(manifest))
+    columns = {
+        "part": pa.array([place // tables.ROWS_PER_PART for place in places], pa.int32()),
+        "row": pa.array([place % tables.ROWS_PER_PART for place in places], pa.int32()),
+        "width": size,
+        "height": size,
+        "error": errors,
+        "split": pc.if_else(pc.is_null(errors), manifest.table["split"], None),
+    }
+    table = manifest.table
+    for name, column in columns.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    made = replace(Manifest(table), images_dir=images_dir, preprocessing=preprocessing.to_dict())
+    made.save(out)
+    return made, done

@@ -1,0 +1,104 @@
+"""Judge a detector on pictures that it was not fitted on, at the threshold that its bundle froze.
+
+    python jobs/evaluate.py --bundle /data/runs/bundle --manifest /data/runs/manifest --out /data/runs/evaluation
+
+Give the raw manifest: the detector does its own preprocessing, as it will for users. Writes predictions.parquet,
+metrics.json, and report.html: metrics with bootstrap intervals by group, generators worst first, ROC, confusion matrix,
+t-SNE of the features, and what the preprocessing does to the pictures.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+from gencv.core import storage
+from gencv.core.errors import BadInput, UnknownName
+from gencv.core.manifest import Manifest
+from gencv.core.record import Split
+from gencv.evaluate.calibration import threshold_of
+from gencv.evaluate.generators import per_generator
+from gencv.evaluate.metrics import summarise
+from gencv.models import bundle
+from gencv.pipelines.predict import predict
+from gencv.plots.pages import evaluation_report
+from gencv.runs.run import Run, launch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    bundle: str
+    """Folder written by probe."""
+    manifest: str
+    """Folder written by manifest (or by the preprocess that the detector was fitted with)."""
+    out: str
+    """Folder of this run: an absolute path or a URI."""
+    split: str = "test"
+    """Which rows to judge: test, val, or train."""
+    threshold: str = "eer"
+    """Which of the bundle's thresholds decides."""
+    seed: int = 0
+    batch_size: int = 0
+    """Pictures in one forward pass; default: what suits the device."""
+    max_bad_fraction: float = 0.05
+    """Fail, after finishing, if more than this share of the pictures gives no answer."""
+    address: str | None = None
+    """Ray cluster; default: a running one, else a local one."""
+    workers: int = 0
+    """Inference processes; default: one a GPU, else one a CPU."""
+
+    def __post_init__(self) -> None:
+        if self.split not in list(Split):
+            raise UnknownName("split", self.split, list(Split))
+
+
+def main(config: Config, run: Run) -> None:
+    manifest = Manifest.load(config.manifest)
+    detector = bundle.load(config.bundle)
+    threshold = threshold_of(detector.thresholds, config.threshold)
+    run.begin(manifest=manifest.digest(), bundle=bundle.digest(config.bundle))
+    chosen = manifest.to_judge(Split(config.split))
+    if len(chosen.where(split=Split(config.split))) == 0:
+        raise BadInput(
+            f"{config.manifest} has no {config.split} rows; make it with --splits that leave some, or choose --split."
+        )
+    chosen.save(run.dir)
+    predictions, features, done = predict(
+        config.bundle,
+        detector,
+        run.dir,
+        chosen,
+        run.dir,
+        batch_size=config.batch_size,
+        address=config.address,
+        workers=config.workers,
+    )
+    metrics = summarise(predictions, threshold.value, seed=config.seed)
+    generators = per_generator(predictions, threshold.value, seed=config.seed)
+    figures = {
+        name: {k: v for k, v in asdict(metric).items() if v not in ("", None, False)}
+        for name, metric in metrics.items()
+    }
+    storage.write_bytes(run.path("metrics.json"), json.dumps(figures, indent=1).encode())
+    run.finish(
+        evaluation_report(
+            title=f"{detector.labels[1].capitalize()} or {detector.labels[0]}: {detector.probe.kind} on {detector.encoder.space.encoder}",
+            labels=detector.labels,
+            threshold=threshold,
+            preprocessing=detector.preprocessing,
+            manifest=chosen,
+            predictions=predictions,
+            features=features,
+            metrics=metrics,
+            generators=generators,
+            seed=config.seed,
+        ),
+        counts={**chosen.counts(), **done},
+        figures={name: metrics[name].value for name in ("auroc", "balanced_accuracy", "eer")},
+        bad=predictions.bad(),
+        total=len(chosen),
+    )
+    print(f"AUROC {metrics['auroc'].text()} on {len(predictions.answered())} held-out pictures, 95 % interval by group")
+    print(f"Report: {run.path('report.html')}")
+
+
+if __name__ == "__main__":
+    launch(main)

@@ -1,0 +1,106 @@
+"""Fit a small judge on embeddings and save it as a detector bundle.
+
+    python jobs/probe.py --embeddings /data/runs/embeddings --probe linear --out /data/runs/bundle
+
+Fits on the training rows (nearest neighbour, linear, or R4's MLP). The temperature and the thresholds (`eer`, `fpr1`)
+are set on the validation rows and nothing else; the test rows are not looked at.
+"""
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from gencv.core.embeddings import Embeddings
+from gencv.core.errors import BadInput, UnknownName
+from gencv.core.predictions import Predictions
+from gencv.core.record import Split
+from gencv.evaluate.calibration import fit_temperature, set_thresholds
+from gencv.evaluate.metrics import summarise
+from gencv.images.preprocess import Preprocessing
+from gencv.models import bundle
+from gencv.models.detectors import ProbeDetector, task_of
+from gencv.models.encoders import load_encoder
+from gencv.models.probes import PROBES, Labelled, fit_probe
+from gencv.plots.pages import probe_report
+from gencv.runs.run import Run, launch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    embeddings: str
+    """Folder written by embed."""
+    out: str
+    """Folder of this run and of the bundle: an absolute path or a URI."""
+    probe: str = "linear"
+    """nearest, linear, or mlp."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.probe not in PROBES:
+            raise UnknownName("probe", self.probe, PROBES)
+
+
+def main(config: Config, run: Run) -> None:
+    embeddings = Embeddings.load(config.embeddings)
+    run.begin(embeddings=embeddings.digest())
+    train, val = (labelled(embeddings, split) for split in (Split.TRAIN, Split.VAL))
+    probe = fit_probe(config.probe, train, val, seed=config.seed)
+    encoder = load_encoder(embeddings.space.encoder)
+    preprocessing = embeddings.space.preprocessing
+    families = {
+        f for f, label in zip(embeddings.manifest["family"], embeddings.manifest["label"], strict=True) if label == 1
+    }
+    draft = ProbeDetector(
+        encoder=encoder,
+        probe=probe,
+        task=task_of(families),
+        preprocessing=Preprocessing.from_dict(preprocessing) if preprocessing else None,
+    )
+    if draft.space != embeddings.space:
+        raise BadInput(
+            f"{config.embeddings} was made by other weights of {encoder.space.encoder} than there are here; embed again."
+        )
+    temperature = fit_temperature(predictions(draft, embeddings, Split.VAL))
+    calibrated = replace(draft, temperature=temperature.value)
+    judged = predictions(calibrated, embeddings, Split.VAL)
+    thresholds = set_thresholds(judged)
+    detector = replace(calibrated, thresholds={name: asdict(threshold) for name, threshold in thresholds.items()})
+    metrics = summarise(judged, thresholds["eer"].value, seed=config.seed)
+    bundle.save(
+        detector,
+        run.dir,
+        training={"manifest": embeddings.manifest.digest(), "counts": embeddings.manifest.counts()},
+        metrics={name: metric.text() for name, metric in metrics.items()},
+    )
+    run.finish(
+        probe_report(thresholds, metrics, judged, detector.labels, f"Probe: {config.probe} on {encoder.space.encoder}"),
+        counts={"train": len(train.labels), "val": len(val.labels)},
+        figures={"val_auroc": metrics["auroc"].value, "bundle": bundle.digest(run.dir)},
+        bad=embeddings.bad(),
+        total=len(embeddings.manifest),
+    )
+
+
+def rows_of(embeddings: Embeddings, split: Split) -> np.ndarray:
+    """bool [N]: the labelled rows of a split that have a vector."""
+    manifest = embeddings.manifest.table
+    in_split = np.array(manifest["split"].to_pylist(), dtype=object) == split.value
+    return np.asarray(in_split & manifest["label"].is_valid().to_numpy() & embeddings.good)
+
+
+def labelled(embeddings: Embeddings, split: Split) -> Labelled:
+    rows = rows_of(embeddings, split)
+    return Labelled(embeddings.vectors[rows], embeddings.manifest.table["label"].filter(pa.array(rows)).to_numpy())
+
+
+def predictions(detector: ProbeDetector, embeddings: Embeddings, split: Split) -> Predictions:
+    """Score the embeddings of a split: what predicting its pictures would give."""
+    rows = rows_of(embeddings, split)
+    table = embeddings.manifest.table.filter(pa.array(rows))
+    scores = pa.array(detector.scores(embeddings.vectors[rows]))
+    return Predictions.of(table, scores, table["error"])
+
+
+if __name__ == "__main__":
+    launch(main)

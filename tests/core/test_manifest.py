@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from fakes import manifest, rows
+
+from gencv.core import tables
+from gencv.core.errors import BadInput
+from gencv.core.manifest import IMAGE_SCHEMA, Manifest, read_part
+from gencv.core.record import Split
+
+
+def test_a_manifest_comes_back(tmp_path: Path) -> None:
+    made = manifest(600, split=["train"] * 400 + ["val"] * 100 + ["test"] * 100)
+    made.save(str(tmp_path))
+    back = Manifest.load(str(tmp_path))
+    assert back.table.equals(made.table)
+    assert back.digest() == made.digest()
+    assert back.num_parts == 3
+    assert [len(read_part(str(tmp_path), part)[0]) for part in range(3)] == [256, 256, 88]
+    assert back.counts()["split"] == {"test": 100, "train": 400, "val": 100}
+    assert len(back.where(split=Split.VAL)) == 100
+
+
+def test_the_digest_is_of_what_the_rows_say_and_not_of_where_they_lie() -> None:
+    base = manifest(10)
+    assert manifest(10, uri="/elsewhere").digest() == base.digest()
+    assert manifest(10, label=0).digest() != base.digest()
+    assert manifest(10, split="test").digest() != base.digest()
+    assert Manifest(base.table, preprocessing={"size_px": 224}).digest() != base.digest()
+
+
+def test_bytes_are_found_packed_or_at_their_uri(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"at the uri")
+    images = tmp_path / "run" / "images"
+    packed = pa.table([[b"zero", b"one"], [None, None]], schema=IMAGE_SCHEMA)
+    tables.write_table(packed, tables.part_path(str(images), 7))
+    columns = {"part": [7, None, None, None], "row": [1, None, None, None], "error": [None, None, None, "empty"]}
+    table = rows(4, uri=["x", str(tmp_path / "a.jpg"), str(tmp_path / "gone.jpg"), "y"], **columns)
+    Manifest(table, images_dir=str(images)).save(str(tmp_path / "run"))
+    assert read_part(str(tmp_path / "run"), 0)[1] == [b"one", b"at the uri", None, None]
+    (tmp_path / "run").rename(tmp_path / "moved")  # a packed run can travel
+    assert read_part(str(tmp_path / "moved"), 0)[1][0] == b"one"
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"id": "same"}, "names 3 pictures twice"),
+        ({"label": 2}, r"labels \[2\]"),
+        ({"split": "dev"}, "split 'dev'"),
+        ({"group": "g", "split": ["train", "test", "test", "test"]}, "more than one split, 'g'"),
+    ],
+)
+def test_a_manifest_that_leaks_or_lies_is_refused(columns: dict[str, object], says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        manifest(4, **columns).check()
+
+
+def test_a_row_with_an_error_needs_no_split() -> None:
+    manifest(4, error=[None, "empty", None, None], split=["train", None, "train", "train"]).check()
+
+
+def test_a_folder_without_a_manifest_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="give the folder"):
+        Manifest.load(str(tmp_path))

@@ -1,0 +1,64 @@
+"""Things that tests make: pictures, manifests, and an encoder that a person can predict."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from gencv.core.manifest import SCHEMA, Manifest
+
+if TYPE_CHECKING:
+    from gencv.models.probes import Labelled
+
+
+def rows(count: int, **columns: Any) -> pa.Table:
+    """Make `count` manifest rows; a column is one value for all rows, or a list."""
+    base: dict[str, Any] = {
+        "id": [f"{index:032x}" for index in range(count)],
+        "uri": [f"/pictures/{index}.jpg" for index in range(count)],
+        "label": [index % 2 for index in range(count)],
+        "generator": ["sd" if index % 2 else "camera" for index in range(count)],
+        "family": ["diffusion" if index % 2 else "real" for index in range(count)],
+        "source": "test",
+        "group": [f"g{index}" for index in range(count)],
+        "split": "train",
+        "caption": [[]] * count,
+    }
+    base.update(columns)
+    full = {name: value if isinstance(value, list) else [value] * count for name, value in base.items()}
+    return pa.Table.from_pylist([{name: value[i] for name, value in full.items()} for i in range(count)], SCHEMA)
+
+
+def manifest(count: int, **columns: Any) -> Manifest:
+    return Manifest(rows(count, **columns))
+
+
+def picture(seed: int, width: int = 96, height: int = 72) -> np.ndarray:
+    """Make a smooth picture with some texture, uint8 RGB [H, W, 3], another one for each seed."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / 32
+    waves = [np.sin(x * a + y * b + c) for a, b, c in rng.uniform(-3, 3, (3, 3))]
+    return np.clip(np.stack(waves, -1) * 80 + 128 + rng.normal(0, 6, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+def write_pictures(folder: Path, count: int, *, first: int = 0, size: tuple[int, int] = (96, 72)) -> list[Path]:
+    """Write `count` JPEG pictures."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{index:04d}.jpg" for index in range(first, first + count)]
+    for index, path in enumerate(paths, first):
+        Image.fromarray(picture(index, *size)).save(path, quality=90)
+    return paths
+
+
+def blobs(count: int, seed: int, *, gap: float = 0.5) -> "Labelled":
+    """Two noisy directions on the unit sphere, 32-d."""
+    from gencv.models.probes import Labelled
+
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(count) % 2).astype(np.int8)
+    vectors = rng.normal(size=(count, 32)).astype(np.float32)
+    vectors[:, 0] += (labels * 2 - 1) * gap * 4
+    return Labelled(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), labels)

@@ -1,0 +1,91 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage import data as photographs
+
+from gencv.core.errors import BadInput
+from gencv.images.decode import decode
+from gencv.images.degrade import blur, encode_jpeg
+from gencv.images.preprocess import Preprocessing
+from gencv.images.transform import INTERPOLATIONS, resize
+
+PHOTO = photographs.coffee()
+IDS = [f"id{k}" for k in range(200)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.integers(1, 64),
+    st.sampled_from([(), (80,), (1,), (100,), (60, 95)]),
+    st.sampled_from(sorted(INTERPOLATIONS)),
+    st.sampled_from(["val", "test"]),
+)
+def test_what_is_stored_is_what_a_detector_sees(
+    height: int, width: int, size: int, quality: tuple[int, ...], interpolation: str, split: str
+) -> None:
+    image = np.ascontiguousarray(PHOTO[:height, :width])
+    preprocessing = Preprocessing(size_px=size, jpeg_quality=quality, interpolation=interpolation)
+    stored = decode(preprocessing.store(image, "some id", split))
+    assert stored.shape == (size, size, 3)
+    assert np.array_equal(stored, preprocessing.apply(image)) and np.array_equal(stored, preprocessing(image))
+
+
+def test_the_published_recipe() -> None:
+    preprocessing = Preprocessing()
+    small = resize(PHOTO, 224, 224, "area")
+    sharp, soft = encode_jpeg(small, 80), encode_jpeg(blur(small, 0, 5), 80)
+    stored = [preprocessing.store(PHOTO, image_id, "train") for image_id in IDS]
+    assert set(stored) == {sharp, soft}
+    assert 70 <= stored.count(soft) <= 130
+    assert {preprocessing.store(PHOTO, image_id, "val") for image_id in IDS[:20]} == {sharp}
+
+
+def test_draws_belong_to_the_id_and_the_seed() -> None:
+    image = np.ascontiguousarray(PHOTO[:64, :64])
+    preprocessing = Preprocessing(size_px=32, jpeg_quality=(60, 62), blur_probability=0)
+    stored = [preprocessing.store(image, image_id, "train") for image_id in IDS]
+    assert stored == [preprocessing.store(image, image_id, "train") for image_id in IDS]
+    small = resize(image, 32, 32, "area")
+    assert set(stored) == {encode_jpeg(small, quality) for quality in (60, 61, 62)}
+    other = Preprocessing(size_px=32, jpeg_quality=(60, 62), blur_probability=0, seed=1)
+    assert stored != [other.store(image, image_id, "train") for image_id in IDS]
+
+
+def test_a_range_or_no_quality_is_stored_without_loss_where_it_does_not_apply() -> None:
+    with_range, without = Preprocessing(jpeg_quality=(60, 90)), Preprocessing(jpeg_quality=())
+    assert with_range.store(PHOTO, "a", "train").startswith(b"\xff\xd8")
+    for data in (with_range.store(PHOTO, "a", "test"), without.store(PHOTO, "a", "train")):
+        assert Image.open(io.BytesIO(data)).format == "PNG"
+
+
+def test_round_trip_through_json_and_digest() -> None:
+    preprocessing = Preprocessing(jpeg_quality=(60, 95), blur_splits=("train", "val"), seed=3)
+    again = Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict())))
+    assert again == preprocessing and again.digest() == preprocessing.digest() != Preprocessing().digest()
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"size_px": 0}, "size_px"),
+        ({"interpolation": "nearest"}, "nearest"),
+        ({"jpeg_quality": (0,)}, "jpeg_quality"),
+        ({"jpeg_quality": (90, 60)}, "range"),
+        ({"jpeg_quality": (60, 70, 80)}, "jpeg_quality"),
+        ({"blur_probability": 1.5}, "blur_probability"),
+        ({"blur_kernel_px": 4}, "blur_kernel_px"),
+        ({"blur_sigma_px": -1.0}, "blur_sigma_px"),
+        ({"blur_splits": ("dev",)}, "dev"),
+        ({"quality": 80}, "quality"),
+    ],
+)
+def test_bad_fields_are_named(values: dict[str, object], word: str) -> None:
+    with pytest.raises(BadInput, match=word):
+        Preprocessing.from_dict(values)

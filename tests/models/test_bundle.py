@@ -1,0 +1,118 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import blobs, picture
+
+from gencv.core.contracts import Encoder
+from gencv.core.errors import BadInput, BrokenBundle
+from gencv.images.preprocess import Preprocessing
+from gencv.models import bundle
+from gencv.models.detectors import ProbeDetector, task_of
+from gencv.models.encoders import load_encoder
+from gencv.models.probes import PROBES, Labelled, fit_probe
+
+THRESHOLDS = {
+    "eer": {
+        "name": "eer",
+        "value": 0.4,
+        "expected_fpr": 0.1,
+        "expected_fnr": 0.1,
+        "num_genuine": 9,
+        "num_positive": 9,
+        "reason": "",
+    },
+    "fpr1": {
+        "name": "fpr1",
+        "value": None,
+        "expected_fpr": None,
+        "expected_fnr": None,
+        "num_genuine": 9,
+        "num_positive": 9,
+        "reason": "few",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder("starter-features", device="cpu")
+
+
+def wide(data: Labelled) -> Labelled:
+    return Labelled(np.pad(data.vectors, ((0, 0), (0, 1280 - 32))), data.labels)
+
+
+def detector(encoder: Encoder, kind: str = "linear", **fields: object) -> ProbeDetector:
+    probe = fit_probe(kind, wide(blobs(60, 0)), wide(blobs(60, 1)), seed=0)
+    made = ProbeDetector(encoder=encoder, probe=probe, task="spoof", temperature=1.5, thresholds=THRESHOLDS)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def save(made: ProbeDetector, folder: Path) -> str:
+    bundle.save(made, str(folder), training={"manifest": "m", "counts": {}}, metrics={"auroc": "0.9"})
+    return str(folder)
+
+
+@pytest.mark.parametrize("kind", PROBES)
+@pytest.mark.parametrize("preprocessing", [None, Preprocessing(), Preprocessing(jpeg_quality=(), size_px=96)])
+def test_a_bundle_scores_as_the_detector_that_was_saved(
+    encoder: Encoder, kind: str, preprocessing: Preprocessing | None, tmp_path: Path
+) -> None:
+    made = detector(encoder, kind, preprocessing=preprocessing)
+    back = bundle.load(save(made, tmp_path / "b"), device="cpu")
+    assert back.thresholds == THRESHOLDS and back.labels == ("live", "spoof")
+    for seed in range(3):
+        assert back.score_image(picture(seed, 300, 200)) == pytest.approx(
+            made.score_image(picture(seed, 300, 200)), abs=1e-6
+        )
+    names = sorted(path.name for path in (tmp_path / "b").iterdir())
+    assert names == ["README.md", "detector.json", "golden.safetensors", "weights.safetensors"]
+    assert "spoof" in (tmp_path / "b" / "README.md").read_text()
+
+
+def test_a_bundle_that_was_tampered_with_is_refused(encoder: Encoder, tmp_path: Path) -> None:
+    folder = Path(save(detector(encoder), tmp_path / "b"))
+    before = bundle.digest(str(folder))
+    description = json.loads((folder / "detector.json").read_text())
+    (folder / "detector.json").write_text(json.dumps({**description, "temperature": 3.0}))
+    assert bundle.digest(str(folder)) != before
+    with pytest.raises(BrokenBundle, match="golden scores"):
+        bundle.load(str(folder), device="cpu")
+    space = {**description["space"], "weights": "0" * 16}
+    (folder / "detector.json").write_text(json.dumps({**description, "space": space}))
+    with pytest.raises(BrokenBundle, match="other weights"):
+        bundle.load(str(folder), device="cpu")
+    (folder / "detector.json").write_text(json.dumps({**description, "format": 99}))
+    with pytest.raises(BrokenBundle, match="does not know"):
+        bundle.load(str(folder), device="cpu")
+    (folder / "detector.json").write_text("{")
+    with pytest.raises(BrokenBundle, match="cannot be read"):
+        bundle.load(str(folder), device="cpu")
+
+
+def test_a_part_that_is_missing_is_named(encoder: Encoder, tmp_path: Path) -> None:
+    folder = Path(save(detector(encoder), tmp_path / "b"))
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(BrokenBundle, match="incomplete"):
+        bundle.load(str(folder), device="cpu")
+    with pytest.raises(BadInput, match=r"no detector\.json"):
+        bundle.load(str(tmp_path), device="cpu")
+
+
+def test_preprocessing_is_done_once_and_never_in_another_way(encoder: Encoder) -> None:
+    mine = Preprocessing()
+    chain = detector(encoder, preprocessing=mine).prepare
+    assert chain.for_pictures(None) is chain
+    assert chain.for_pictures(mine.to_dict()).preprocessing is None
+    with pytest.raises(BadInput, match="preprocessed as"):
+        chain.for_pictures(Preprocessing(size_px=96).to_dict())
+    with pytest.raises(BadInput, match="preprocessed as"):
+        detector(encoder).prepare.for_pictures(mine.to_dict())
+
+
+def test_the_task_follows_from_what_the_positives_are() -> None:
+    assert task_of({"print", "replay"}) == "spoof"
+    assert task_of({"print", "diffusion"}) == task_of({"gan"}) == task_of(set()) == "generated"

@@ -1,0 +1,58 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from gencv.core import tables
+from gencv.core.errors import BadInput, GencvError
+from gencv.pipelines.parts import Infer, PartWork, from_ipc, map_parts, to_ipc
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+
+
+def prepare(part: int) -> pa.Table:
+    return pa.table({"id": [f"{part}-{row}" for row in range(3)], "error": pa.array([None] * 3, pa.string())})
+
+
+def build(device: str, threads: int) -> Infer:
+    pid = os.getpid()
+    return lambda part: part.append_column("pid", pa.array([pid] * part.num_rows)).append_column(
+        "device", [[device] * 3]
+    )
+
+
+def test_every_part_is_done_once_and_only_what_is_missing_is_done_again(tmp_path: Path, ray_local: None) -> None:
+    work = PartWork(name="test", out_dir=str(tmp_path), num_parts=7, prepare=prepare)
+    assert map_parts(work)["parts"] == 7
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    (tmp_path / "part-000003.parquet").unlink()
+    again = map_parts(work)
+    assert (again["parts"], again["rows"], again["resumed_parts"]) == (1, 3, 6)
+    ids = tables.read_parts(str(tmp_path))["id"].to_pylist()
+    assert ids == [f"{part}-{row}" for part in range(7) for row in range(3)]
+    assert sum(path.stat().st_mtime_ns != before[path] for path in tmp_path.iterdir()) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_as_many_actors_as_asked_for_do_the_work(tmp_path: Path, ray_local: None, workers: int) -> None:
+    map_parts(PartWork(name="test", out_dir=str(tmp_path), num_parts=6, prepare=prepare, build=build), workers=workers)
+    done = tables.read_parts(str(tmp_path))
+    assert len(done) == 18 and set(done["device"].to_pylist()) == {"cpu"}
+    assert len(set(done["pid"].to_pylist())) <= workers
+
+
+def fail(*_: object) -> pa.Table:
+    raise BadInput("This folder is not there.")
+
+
+@pytest.mark.parametrize("how", [{"prepare": fail}, {"prepare": prepare, "build": fail}])
+def test_an_error_of_ours_comes_back_as_one_sentence(tmp_path: Path, ray_local: None, how: dict[str, Any]) -> None:
+    with pytest.raises(GencvError) as caught:
+        map_parts(PartWork(name="test", out_dir=str(tmp_path), num_parts=2, **how))
+    assert str(caught.value) == "This folder is not there."
+
+
+def test_a_prepared_part_crosses_processes_as_it_is() -> None:
+    assert from_ipc(to_ipc(prepare(2))).equals(prepare(2))
