@@ -22,7 +22,7 @@ demo: $(VENV)/.done ## install, then judge simulated attacks on real photographs
 	$(BIN)/python jobs/manifest.py --source starter: --splits .5 .2 .3 --out $(OUT)/manifest
 	$(BIN)/python jobs/preprocess.py --manifest $(OUT)/manifest --out $(OUT)/preprocessed
 	$(BIN)/python jobs/embed.py --manifest $(OUT)/preprocessed --encoder starter-features --out $(OUT)/embeddings
-	$(BIN)/python jobs/probe.py --embeddings $(OUT)/embeddings --probe linear --out $(OUT)/bundle
+	$(BIN)/python jobs/probe.py --embeddings $(OUT)/embeddings --probe mlp --out $(OUT)/bundle
 	$(BIN)/python jobs/evaluate.py --bundle $(OUT)/bundle --manifest $(OUT)/manifest --out $(OUT)/evaluation
 
 test: $(VENV)/.done ## the whole suite: fast tier, Ray, kill tests

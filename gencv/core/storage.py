@@ -4,7 +4,6 @@ A local write goes to a hidden neighbour first and is renamed, so that a reader 
 store does the same by itself. A name that begins with a dot is such a neighbour and no reader lists it.
 """
 
-import os
 import uuid
 from pathlib import Path
 
@@ -66,9 +65,9 @@ def write_bytes(location: str, data: bytes | memoryview) -> None:
         folder, _, name = path.rpartition("/")
         neighbour = f"{folder}/.{name}.{uuid.uuid4().hex}"
         try:
-            with open(neighbour, "wb") as file:
+            with Path(neighbour).open("wb") as file:
                 file.write(data)
-            os.replace(neighbour, path)
+            Path(neighbour).replace(path)
         finally:
             Path(neighbour).unlink(missing_ok=True)
     except OSError as error:

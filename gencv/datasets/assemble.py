@@ -28,8 +28,8 @@ def build_manifest(
     """Return the manifest's rows (SCHEMA) and those left out (EXCLUDED_SCHEMA), both in the order of `rows`.
 
     rows: all columns of SCHEMA in source order; `split` is the one that a source fixes, or null; `group` the one that
-    it names, or "" or null. Of pictures with the same bytes the first one stays, and binds its split and group to those of
-    the others as near-duplicates do, so that a dropped copy in a test set still keeps its twin out of training.
+    it names, or "" or null. Of pictures with the same bytes the first one stays, joined with the others as
+    near-duplicates are, so that a dropped copy in a test set still keeps its twin out of training.
     max_distance: bits between the `phash`es of near-duplicates. balance: as `splits.balance`, split by split. Rows with
     an error stay, with a null split. Every row is in exactly one of the two results.
     Raises BadInput, naming both uris, if the same bytes come with two labels, and as `splits` does.

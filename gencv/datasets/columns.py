@@ -46,8 +46,8 @@ def find_columns(source: Source, present: Collection[str]) -> dict[str, tuple[st
             found[role] = known if role == "image" else known[:1]
     if "image" not in found:
         raise BadSource(
-            f"{source} has no column of pictures; {has}, and one of {', '.join(COLUMNS['image'])} is accepted, or name it "
-            "with image_column=NAME."
+            f"{source} has no column of pictures; {has}, and one of {', '.join(COLUMNS['image'])} is accepted, or "
+            "name it with image_column=NAME."
         )
     # `target` is 1 for a real picture in FACEAUTH and 1 for a fake one elsewhere, so it is never guessed at.
     if "target" in present and "label" not in found and "label" not in source.options:

@@ -140,16 +140,17 @@ def _check_complete(source: Source, paths: list[str], places: list[_Place]) -> N
     if "label" not in source.options and any(place.label is None for place in places):
         unsaid = [path for path, place in zip(paths, places, strict=True) if place.label is None]
         names = {path.split("/")[-2] for path in unsaid if "/" in path}
+        where = f"in the folders {_some(names)}" if names else "that lie in it directly"
         raise BadSource(
-            f"{source.root} says no label for pictures in {'the folders ' + _some(names) if names else 'no folder of its'}; "
+            f"{source.root} says no label for pictures {where}; "
             "name the folders that are spoof or generated with positive=NAME,NAME, or set label=0, 1, or none for all."
         )
     with_split = {place.split is not None for place in places}
     if "split" not in source.options and len(with_split) > 1:
         odd = next(path for path, place in zip(paths, places, strict=True) if place.split is None)
         raise BadSource(
-            f"{source.root} has folders named after splits, but {odd} lies in none; set split=train, val, or test for all, "
-            "or split=none to read no splits."
+            f"{source.root} has folders named after splits, but {odd} lies in none; set split=train, val, or test for "
+            "all, or split=none to read no splits."
         )
 
 

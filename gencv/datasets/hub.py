@@ -21,7 +21,7 @@ from gencv.datasets import columns
 from gencv.datasets.source import Source
 from gencv.datasets.words import SPLIT_OF, label_of
 
-TIMEOUT_S = 10
+TIMEOUT_S = 8
 """How long the hub may take to say that it has a data set."""
 
 
@@ -82,16 +82,17 @@ def _load_local(root: str) -> dict[str, Any]:
 def _load_hub(name: str) -> dict[str, Any]:
     """Return the splits of a data set on the hub by name, streamed."""
     try:
-        import datasets
         from huggingface_hub import HfApi
 
-        # `datasets` alone tries for half a minute and more before it says that there is no network.
+        # `datasets` alone tries for half a minute before it says that there is no network; its import takes seconds.
         HfApi().dataset_info(name, timeout=TIMEOUT_S)
+        import datasets
+
         return dict(datasets.load_dataset(name, streaming=True))
     except Exception as error:  # the hub's client raises errors of four libraries, and every one means the same here
         raise BadSource(
-            f"The data set {name!r} is no folder here and cannot be had from the hub ({_first_line(error)}); put a local "
-            f"copy into a folder, for example {Path(name.rpartition('/')[2]).absolute()}, and give that: hf:FOLDER."
+            f"The data set {name!r} is no folder here and cannot be had from the hub ({_first_line(error)}); put "
+            f"a local copy into a folder such as {Path(name.rpartition('/')[2]).absolute()}, and give that: hf:FOLDER."
         ) from None
 
 
@@ -138,8 +139,8 @@ def _check_labels(source: Source, names: list[str]) -> None:
             label_of(name, positive)
         except BadSource:
             raise BadSource(
-                f"{source} has the classes {', '.join(names[:12])}, which do not all say what is genuine; name those that "
-                "are label 1 with positive=NAME,NAME, or set label=0, 1, or none."
+                f"{source} has the classes {', '.join(names[:12])}, which do not all say what is genuine; name those "
+                "that are label 1 with positive=NAME,NAME, or set label=0, 1, or none."
             ) from None
 
 

@@ -60,8 +60,8 @@ def settle_fixed(
             continue
         if group and said.setdefault(group, split) != split:
             raise BadInput(
-                f"The group {group!r} is fixed both to {said[group]} and to {split}; the sources must agree, or leave its "
-                "split open (split=none, free=train)."
+                f"The group {group!r} is fixed both to {said[group]} and to {split}; the sources must agree, or leave "
+                "its split open (split=none, free=train)."
             )
         bound[component] = max(bound.get(component, split), split, key=_STRICTNESS.index)
     return [bound.get(component) for component in components]

@@ -6,42 +6,13 @@ from typing import Any
 from gencv.core.errors import BadSource
 from gencv.core.record import Split
 
-GENUINE = frozenset(
-    [
-        "0_real",
-        "real",
-        "0_live",
-        "live",
-        "0_genuine",
-        "genuine",
-        "0_bonafide",
-        "bonafide",
-        "bona_fide",
-        "bona-fide",
-        "0_authentic",
-        "authentic",
-        "0_nature",
-        "nature",
-    ]
-)
+_GENUINE = ("real", "live", "genuine", "bonafide", "bona_fide", "bona-fide", "authentic", "nature")
+_POSITIVE = ("fake", "spoof", "attack", "ai", "generated", "synthetic")
+
+GENUINE = frozenset((*_GENUINE, *(f"0_{word}" for word in _GENUINE)))
 """Words for label 0, in lower case."""
 
-POSITIVE = frozenset(
-    [
-        "1_fake",
-        "fake",
-        "1_spoof",
-        "spoof",
-        "1_attack",
-        "attack",
-        "1_ai",
-        "ai",
-        "1_generated",
-        "generated",
-        "1_synthetic",
-        "synthetic",
-    ]
-)
+POSITIVE = frozenset((*_POSITIVE, *(f"1_{word}" for word in _POSITIVE)))
 """Words for label 1, in lower case."""
 
 SPLIT_OF = {
@@ -50,8 +21,6 @@ SPLIT_OF = {
     "test": Split.TEST,
 }
 """Split words. `dev` is not among them: for some it is validation, for FACEAUTH it is the final test."""
-
-LABEL_WORDS = "0, real, live, genuine, bonafide, authentic, nature; 1, fake, spoof, attack, ai, generated, synthetic"
 
 
 def label_of(value: Any, positive: Collection[str] = ()) -> int | None:
@@ -62,14 +31,15 @@ def label_of(value: Any, positive: Collection[str] = ()) -> int | None:
     """
     if value is None or value != value or value == "":  # NaN is how a table says that a number is absent
         return None
-    word = str(int(value) if isinstance(value, bool | float) and value == int(value) else value).strip().lower()
+    whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
+    word = str(int(value) if whole else value).strip().lower()
     if positive:
         return int(word in {name.lower() for name in positive})
     label = 1 if word in POSITIVE or word == "1" else 0 if word in GENUINE or word == "0" else None
     if label is None:
         raise BadSource(
-            f"The label {value!r} says neither genuine nor positive; accepted: {LABEL_WORDS}; or name those that are label "
-            "1 with positive=NAME,NAME, or set label=0, 1, or none."
+            f"The label {value!r} says neither genuine nor positive; accepted: 0, {', '.join(_GENUINE)}; 1, "
+            f"{', '.join(_POSITIVE)}; or name those that are label 1 with positive=NAME, or set label=0, 1, or none."
         )
     return label
 

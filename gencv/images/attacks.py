@@ -165,24 +165,23 @@ def printed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     cmy = 1 - _unit(image)
     black = cmy.min(axis=2, keepdims=True) * 0.6  # some grey component replaced, as printers do to save ink
     inks = np.concatenate([(cmy - black) / (1 - black), black], axis=2)
-    page = np.broadcast_to(np.float32(drawn.paper), image.shape).copy()
-    for k, (angle_deg, colour) in enumerate(_INKS):
+    page = np.broadcast_to(np.array(drawn.paper, np.float32), image.shape).copy()
+    for k, (angle_deg, ideal, real) in enumerate(_INKS):
         amount = inks[:, :, k]
         screen = _screen(height, width, drawn.period_px, angle_deg + drawn.angle_deg)
         amount = amount + drawn.dots * 2 * amount * (1 - amount) * screen
-        passed = np.float32(drawn.ink) * np.float32(colour) + np.float32(1 - drawn.ink) * np.float32(_IDEAL_INKS[k])
+        passed = ((1 - drawn.ink) * np.array(ideal) + drawn.ink * np.array(real)).astype(np.float32)
         page *= 1 - amount[:, :, None] * (1 - passed)
-    page *= (1 + drawn.texture * _fibres(height, width, rng) + _slope(height, width, drawn.shade, drawn.shade_deg))[
-        :, :, None
-    ]
+    light = 1 + drawn.texture * _fibres(height, width, rng) + _slope(height, width, drawn.shade, drawn.shade_deg)
+    page *= light[:, :, None]
     return _levels(cv2.GaussianBlur(page, (0, 0), drawn.blur_sigma_px), rng)
 
 
 def replayed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Show on a screen and photograph: the pixel grid in its three colours, moire, glare, and the screen's tones.
 
-    The moire is the beat of the screen's grid with the sensor's: in a second direction, of a far longer period, a little
-    out of phase from colour to colour, and bent by the lens.
+    The moire is the beat of the screen's grid with the sensor's: in a second direction, of a far longer period, a
+    little out of phase from colour to colour, and bent by the lens.
     """
     drawn = ReplayParameters.draw(rng)
     height, width = image.shape[:2]
@@ -203,10 +202,10 @@ def recaptured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Photograph at a slight angle and compress twice, the second time on another grid of blocks."""
     drawn = RecaptureParameters.draw(rng)
     height, width = image.shape[:2]
-    box = np.float32([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
-    inward = np.float32([[1, 1], [-1, 1], [-1, -1], [1, -1]])
-    moved = np.float32([[across * (width - 1), down * (height - 1)] for down, across in drawn.corners])
-    warp = cv2.getPerspectiveTransform(box + inward * moved, box)
+    unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    extent = np.array([width - 1, height - 1], np.float32)
+    moved = unit + (1 - 2 * unit) * np.array(drawn.corners, np.float32)[:, ::-1]
+    warp = cv2.getPerspectiveTransform(moved * extent, unit * extent)
     seen = cv2.warpPerspective(image, warp, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
     seen = cv2.GaussianBlur(seen, (0, 0), drawn.blur_sigma_px)
     down, across = drawn.shift_px
@@ -216,13 +215,15 @@ def recaptured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _unit(image: np.ndarray) -> np.ndarray:
-    return image.astype(np.float32) / np.float32(255)
+    unit: np.ndarray = image.astype(np.float32) / np.float32(255)
+    return unit
 
 
 def _levels(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Add the camera's own noise and return uint8."""
     noise = rng.standard_normal(image.shape, dtype=np.float32)
-    return (image * 255 + noise * np.float32(1.2)).round().clip(0, 255).astype(np.uint8)
+    levels: np.ndarray = (image * 255 + noise * np.float32(1.2)).round().clip(0, 255).astype(np.uint8)
+    return levels
 
 
 def _phase(height: int, width: int, period_px: float, angle_deg: float) -> np.ndarray:
@@ -230,7 +231,8 @@ def _phase(height: int, width: int, period_px: float, angle_deg: float) -> np.nd
     angle, step = np.deg2rad(angle_deg), 2 * np.pi / period_px
     across = np.arange(width, dtype=np.float32) * np.float32(np.cos(angle) * step)
     down = np.arange(height, dtype=np.float32) * np.float32(np.sin(angle) * step)
-    return down[:, None] + across[None, :]
+    phase: np.ndarray = down[:, None] + across[None, :]
+    return phase
 
 
 def _wave(height: int, width: int, period_px: float, angle_deg: float, shift: float) -> np.ndarray:
@@ -240,9 +242,9 @@ def _wave(height: int, width: int, period_px: float, angle_deg: float, shift: fl
 
 def _screen(height: int, width: int, period_px: float, angle_deg: float) -> np.ndarray:
     """A dot screen float32 [H, W] in -1..1, of mean 0."""
-    return (
-        _wave(height, width, period_px, angle_deg, 0.0) + _wave(height, width, period_px, angle_deg + 90, 0.0)
-    ) / np.float32(2)
+    across = _wave(height, width, period_px, angle_deg, 0.0)
+    screen: np.ndarray = (across + _wave(height, width, period_px, angle_deg + 90, 0.0)) / np.float32(2)
+    return screen
 
 
 def _smooth_noise(height: int, width: int, scale_px: float, rng: np.random.Generator) -> np.ndarray:
@@ -276,14 +278,12 @@ def _spot(height: int, width: int, at: tuple[float, float], size: tuple[float, f
 
 
 _INKS = (
-    (15.0, (0.10, 0.62, 0.86)),
-    (75.0, (0.85, 0.14, 0.48)),
-    (0.0, (0.98, 0.92, 0.16)),
-    (45.0, (0.13, 0.12, 0.13)),
+    (15.0, (0.0, 1.0, 1.0), (0.10, 0.62, 0.86)),
+    (75.0, (1.0, 0.0, 1.0), (0.85, 0.14, 0.48)),
+    (0.0, (1.0, 1.0, 0.0), (0.98, 0.92, 0.16)),
+    (45.0, (0.0, 0.0, 0.0), (0.13, 0.12, 0.13)),
 )
-"""Cyan, magenta, yellow, black: the angle of the screen, and the light that solid ink lets pass, R, G, B."""
-
-_IDEAL_INKS = ((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (0.0, 0.0, 0.0))
+"""Cyan, magenta, yellow, black: the screen's angle, and the R, G, B that solid ink lets pass, ideal ink and real."""
 
 ATTACKS: dict[str, Attack] = {
     "print": Attack(printed, PrintParameters),

@@ -7,8 +7,10 @@ scaled decode: 3 to 10 times faster on photographs of several megapixels.
 
 import functools
 import io
+import re
 import warnings
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import cv2
@@ -108,8 +110,13 @@ class _Stream(io.BytesIO):
 @functools.cache
 def _prepare_pillow() -> None:
     pillow_heif.register_heif_opener()
-    # Pillow warns of odd metadata and of sizes that our own limits judge; a job over a million files needs neither.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def _silence_pillow() -> None:
+    # Pillow warns of odd metadata and of sizes that our own limits judge; as an error a warning would end as "corrupt".
+    # Asked every time, as whoever catches warnings takes the filter away; warnings.catch_warnings is not for threads.
+    if _SILENCE not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_PILLOW)
 
 
 def _open(data: bytes, limits: Limits) -> Image.Image:
@@ -118,6 +125,7 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     if len(data) > limits.max_bytes:
         raise BadImage("too_many_bytes", f"{len(data)} bytes, limit {limits.max_bytes}")
     _prepare_pillow()
+    _silence_pillow()
     stream = _Stream(data)
     try:
         image = Image.open(stream, formats=FORMATS)
@@ -199,6 +207,8 @@ def _jpeg_pixels(data: bytes, min_side_px: int | None) -> np.ndarray | None:
 
 
 def _pillow_pixels(data: bytes, image: Image.Image, min_side_px: int | None) -> np.ndarray:
+    if image.format == "PNG" and _has_wrong_sum(data):
+        raise BadImage("corrupt", "a checksum of the PNG is wrong")
     try:
         if min_side_px:
             image.draft(None, (min_side_px, min_side_px))  # does nothing to other formats than JPEG
@@ -207,6 +217,19 @@ def _pillow_pixels(data: bytes, image: Image.Image, min_side_px: int | None) -> 
     except Exception as error:  # plug-ins raise whatever their decoder runs into
         cut = isinstance(error, EOFError) or "truncated" in str(error).lower() or _breaks_off(data)
         raise BadImage("truncated" if cut else "corrupt", _plain(error)) from None
+
+
+def _has_wrong_sum(data: bytes) -> bool:
+    """Whether pixels in a PNG do not match their checksum; Pillow leaves that out, and shows the damage."""
+    view, start = memoryview(data), 8
+    while start + 12 <= len(data):
+        end = start + 8 + int.from_bytes(view[start : start + 4], "big")
+        stated = view[end : end + 4]
+        is_pixels = data[start + 4 : start + 8] == b"IDAT" and len(stated) == 4
+        if is_pixels and zlib.crc32(view[start + 4 : end]) != int.from_bytes(stated, "big"):
+            return True
+        start = end + 4
+    return False
 
 
 def _plain(error: Exception) -> str:
@@ -233,7 +256,11 @@ def _grey_to_rgb(grey: np.ndarray) -> np.ndarray:
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-_TURNS = {
+_PILLOW = r"PIL\."
+_SILENCE = ("ignore", None, Warning, re.compile(_PILLOW), 0)
+"""The filter as the warnings module keeps it."""
+
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: cv2.flip(pixels, 1),
     3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
     4: lambda pixels: cv2.flip(pixels, 0),

@@ -36,7 +36,9 @@ def encode_jpeg(image: np.ndarray, quality: int, subsampling: str = "420") -> by
 
 def encode_png(image: np.ndarray) -> bytes:
     """Encode uint8 RGB [H, W, 3] as PNG, without loss."""
-    return _opencv_bytes(".png", image, [])
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert done
+    return data.tobytes()
 
 
 def encode_webp(image: np.ndarray, quality: int) -> bytes:
@@ -87,7 +89,8 @@ def shrink(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.n
 def noise(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
     """Add Gaussian noise of that standard deviation, in levels of 8 bits, to every channel on its own."""
     grain = rng.standard_normal(image.shape, dtype=np.float32)
-    return (image + np.float32(strength) * grain).round().clip(0, 255).astype(np.uint8)
+    noisy: np.ndarray = (image + np.float32(strength) * grain).round().clip(0, 255).astype(np.uint8)
+    return noisy
 
 
 def crop(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -96,12 +99,6 @@ def crop(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.nda
     kept_height, kept_width = max(1, round(height * strength)), max(1, round(width * strength))
     top, left = rng.integers(height - kept_height + 1), rng.integers(width - kept_width + 1)
     return np.ascontiguousarray(image[top : top + kept_height, left : left + kept_width])
-
-
-def _opencv_bytes(suffix: str, image: np.ndarray, options: list[int]) -> bytes:
-    done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    assert done, suffix
-    return data.tobytes()
 
 
 DEGRADATIONS: dict[str, Degradation] = {

@@ -16,11 +16,11 @@ from gencv.images.transform import resize
 MAX_DISTANCE = 4
 """Bits in which two hashes of one picture may differ: no false link where it was measured, and room for a new encoding.
 
-Measured on 1,470 photographs and generated pictures, 1,079,715 pairs: 1 pair within 4 bits and 1 within 6 (the same
-cartoon figure, shot twice), 6 within 8 (4 of them false), 13 within 10, 49 within 12. Of the same pictures again, all
-stay within 4 after JPEG of quality 30 to 75, a resize to half, to 224x224, or to 256 px with JPEG 75; after a gain of 15%
-in brightness 98.2% stay within 4 and 99.6% within 6; after a crop of 5% 35%, 69%, and at 8 bits 88%. False links join
-clusters as pairs grow with the square of N: 6 suits some thousand pictures, 8 needs a look at every pair.
+Measured on 1,470 photographs and generated pictures, 1,079,715 pairs: 1 pair within 4 bits and no other within 6 (the
+same cartoon figure, shot twice), 6 within 8 (4 of them false), 13 within 10, 49 within 12. Copies of 490 of them: all
+stay within 4 after JPEG of quality 30 to 75, a resize to half, to 224x224, or to 256 px with JPEG 75. Gained by 15% in
+brightness, 98.2% stay within 4 and 99.6% within 6; cropped by 5%, 35% within 4, 69% within 6, 88% within 8. False links
+grow with the square of N and join whole clusters: 6 suits some thousand pictures, at 8 a person must look at each pair.
 """
 
 _MAX_PENDING = 2**22
@@ -53,10 +53,10 @@ def hamming(one: int, other: int) -> int:
 def near_duplicates(hashes: np.ndarray, max_distance: int = MAX_DISTANCE) -> np.ndarray:
     """Link pictures whose hashes differ in few bits: int64 [E, 2], each row two positions, the smaller one first.
 
-    hashes: uint64 [N]. The E <= N - 1 edges are a spanning forest of all pairs within max_distance bits: their connected
-    components are exact, each edge is a true pair, and not every pair is an edge. Equal hashes are linked as a chain.
-    Exact by the pigeonhole principle: cut into max_distance + k bands, two near hashes agree in k of them, so only
-    hashes that share k bands are compared. k follows N; memory grows with N, not with the number of pairs.
+    hashes: uint64 [N]. The E <= N - 1 edges are a spanning forest of all pairs within max_distance bits: their
+    connected components are exact, each edge is a true pair, and not every pair is an edge. Equal hashes are linked as
+    a chain. Exact by the pigeonhole principle: cut into max_distance + k bands, two near hashes agree in k of them, so
+    only hashes that share k bands are compared. k follows N; memory grows with N, not with the number of pairs.
     Raises BadInput unless max_distance is 0 to 16.
     """
     if not 0 <= max_distance <= 16:

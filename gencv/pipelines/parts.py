@@ -84,12 +84,23 @@ def plan(work: PartWork, todo: list[int], workers: int) -> ray.data.Dataset:
     if gpus:
         pool = ray.data.ActorPoolStrategy(size=min(workers or gpus, len(todo)))
         prepared = parts.map(Prepared(work), num_cpus=1)
-        return prepared.map(InferActor, fn_constructor_args=(work, "cuda", 0), compute=pool, num_gpus=1, num_cpus=0)
+        return prepared.map(
+            InferActor,  # type: ignore[arg-type]
+            fn_constructor_args=(work, "cuda", 0),
+            compute=pool,
+            num_gpus=1,
+            num_cpus=0,
+        )
     cpus = cluster.num_cpus()
     size = min(workers or cpus, len(todo))
     threads = max(1, cpus // size)
     pool = ray.data.ActorPoolStrategy(size=size)
-    return parts.map(WholeActor, fn_constructor_args=(work, "cpu", threads), compute=pool, num_cpus=threads)
+    return parts.map(
+        WholeActor,  # type: ignore[arg-type]
+        fn_constructor_args=(work, "cpu", threads),
+        compute=pool,
+        num_cpus=threads,
+    )
 
 
 class Whole:

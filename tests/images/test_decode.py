@@ -24,9 +24,9 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
     return stream.getvalue()
 
 
-def code_of(data: bytes, **options: object) -> str:
+def code_of(data: bytes, limits: Limits | None = None) -> str:
     with pytest.raises(BadImage) as caught:
-        decode(data, **options)
+        decode(data, limits=limits or Limits())
     return caught.value.code
 
 
@@ -144,7 +144,7 @@ def test_only_the_first_frame_counts() -> None:
 @pytest.mark.parametrize("form", VALID)
 def test_a_cut_file_is_truncated(form: str) -> None:
     data = VALID[form]
-    for length in {20, len(data) // 4, len(data) // 2, len(data) - 20}:
+    for length in {20, len(data) // 4, len(data) // 2, len(data) * 9 // 10}:
         assert code_of(data[:length]) == "truncated"
 
 
@@ -208,6 +208,7 @@ def test_decode_each_keeps_order_and_says_why() -> None:
     assert [image is None for image in images] == [error is not None for error in errors]
 
 
+@pytest.mark.filterwarnings("error")
 def test_damaged_exif_does_no_harm() -> None:
     exif = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01\x12\0\x03\xff\xff\xff\xff" * 4
     assert np.array_equal(decode(encoded(PHOTO, "JPEG", exif=exif)), decode(encoded(PHOTO, "JPEG")))
@@ -228,7 +229,7 @@ def test_random_bytes_give_bad_image_or_pixels(tail: bytes, form: str, keep: int
     well_behaved(VALID[form][:keep] + tail, None)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data(), st.sampled_from(sorted(VALID)), st.sampled_from([None, 8]))
 def test_mutated_files_give_bad_image_or_pixels(draw: st.DataObject, form: str, min_side_px: int | None) -> None:
     data = bytearray(VALID[form])

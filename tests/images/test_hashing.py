@@ -19,7 +19,7 @@ PICTURES = Path(__file__).parents[2].parent / "shared/data"
 def components(edges: np.ndarray, num_nodes: int) -> list[int]:
     """The smallest member of each node's component, by the plainest method."""
     roots = list(range(num_nodes))
-    for one, other in edges.tolist() * num_nodes if num_nodes < 3 else edges.tolist():
+    for one, other in edges.tolist():
         low, high = sorted((roots[one], roots[other]))
         roots = [low if root == high else root for root in roots]
     return roots
@@ -37,9 +37,8 @@ def clustered(draw: st.DrawFn) -> np.ndarray:
     num, centres = draw(st.integers(0, 80)), rng.integers(0, 2**64, draw(st.integers(1, 20)), dtype=np.uint64)
     hashes = centres[rng.integers(0, len(centres), num)]
     for _ in range(draw(st.integers(0, 8))):
-        hashes = hashes ^ (np.uint64(1) << rng.integers(0, 64, num, dtype=np.uint64)) * rng.integers(
-            0, 2, num, dtype=np.uint64
-        )
+        bits, on = rng.integers(0, 64, num, dtype=np.uint64), rng.integers(0, 2, num, dtype=np.uint64)
+        hashes = hashes ^ (on << bits)
     return hashes
 
 

@@ -37,6 +37,8 @@ def test_agrees_with_torchvision(height: int, width: int, size: int, side: int, 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(10, 300), st.integers(10, 300), st.integers(8, 80), st.sampled_from([0, 127]))
 def test_longest_agrees_with_open_clip(height: int, width: int, size: int, fill: int) -> None:
+    if min(height, width) * size < max(height, width):  # there open_clip asks for a side of 0 px
+        width = height
     open_clip = pytest.importorskip("open_clip.transform")
     image = np.ascontiguousarray(NOISE[:height, :width])
     resized = open_clip.ResizeKeepRatio(size, longest=1)(Image.fromarray(image))
