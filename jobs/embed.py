@@ -3,8 +3,8 @@
     python jobs/embed.py --manifest /data/runs/preprocessed --encoder starter-features --out /data/runs/embeddings
     python jobs/embed.py --manifest /data/runs/manifest --augment --encoder ViT-L-14/openai --out /data/runs/embeddings
 
-Decode, augment (with --augment: what `preprocess` would do, to the byte), and encode are one streaming pipeline, over the
-GPUs of the cluster where it has any. Killed, the same command goes on; the vectors are those of an undisturbed run.
+Decode, augment (with --augment: what `preprocess` would do, to the byte), and encode are one streaming pipeline, over
+the GPUs of the cluster where it has any. Killed, the same command goes on; the vectors are those of an undisturbed run.
 """
 
 from dataclasses import dataclass, field
@@ -65,7 +65,7 @@ def main(config: Config, run: Run) -> None:
     embeddings = Embeddings.load(run.dir)
     run.finish(
         embed_report(embeddings),
-        counts={"rows": len(manifest), "vectors": int(embeddings.good.sum()), **done},
+        counts={"rows": len(manifest), "vectors": int(embeddings.good.sum()), "work": done},
         figures={"digest": embeddings.digest(), "space": embeddings.space.digest()},
         bad=embeddings.bad(),
         total=len(manifest),

@@ -80,7 +80,7 @@ def main(config: Config, run: Run) -> None:
     storage.write_bytes(run.path("metrics.json"), json.dumps(figures, indent=1).encode())
     run.finish(
         evaluation_report(
-            title=f"{detector.labels[1].capitalize()} or {detector.labels[0]}: {detector.probe.kind} on {detector.encoder.space.encoder}",
+            title=detector.title,
             labels=detector.labels,
             threshold=threshold,
             preprocessing=detector.preprocessing,
@@ -91,7 +91,7 @@ def main(config: Config, run: Run) -> None:
             generators=generators,
             seed=config.seed,
         ),
-        counts={**chosen.counts(), **done},
+        counts={**chosen.counts(), "work": done},
         figures={name: metrics[name].value for name in ("auroc", "balanced_accuracy", "eer")},
         bad=predictions.bad(),
         total=len(chosen),

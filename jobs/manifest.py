@@ -1,10 +1,10 @@
 """Gather pictures with labels into a manifest: look at every one, group what belongs together, split.
 
-    python jobs/manifest.py --source "folder:/data/faces?generator=camera" --source hf:owner/name --out /data/runs/manifest
+    python jobs/manifest.py --source folder:/data/faces --source hf:owner/name --out /data/runs/manifest
 
-Reads sources (folder:, table:, coco:, hf:, starter:). Writes manifest.parquet, excluded.parquet (what was left out, and
-why), and images/ where a source brings bytes or --pack asks for them. A picture that cannot be read stays, as a row with
-an error code. Identities, source photographs, and near-duplicates are groups, and no group lies in two splits.
+Reads sources (folder:, table:, coco:, hf:, starter:). Writes manifest.parquet, excluded.parquet (what was left out,
+and why), and images/ where a source brings bytes or --pack asks for them. A picture that cannot be read stays, as a
+row with an error code. Identities, source photographs, and near-duplicates are groups, and no group lies in two splits.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from gencv.core.manifest import IMAGES, Manifest
 from gencv.datasets.assemble import build_manifest
 from gencv.datasets.faceauth import write_spreadsheet
 from gencv.datasets.sources import read_source
+from gencv.datasets.splits import shares_of
 from gencv.pipelines.inspect import inspect, list_sources
 from gencv.plots.pages import manifest_report
 from gencv.runs.run import Run, launch
@@ -27,7 +28,7 @@ from gencv.runs.run import Run, launch
 @dataclass(frozen=True, kw_only=True)
 class Config:
     source: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
-    """KIND:LOCATION?key=value, repeatable. Keys: label, generator, family, group, split, fraction, limit, and the kind's own."""
+    """KIND:LOCATION?key=value, repeatable; docs/sources.md has the kinds and their keys."""
     out: str
     """Folder of this run: an absolute path or a URI."""
     splits: tuple[float, float, float] = (0.8, 0.1, 0.1)
@@ -47,11 +48,13 @@ class Config:
     def __post_init__(self) -> None:
         if not self.source:
             raise BadInput("Give at least one --source KIND:LOCATION, --source starter: for example.")
+        shares_of(self.splits)
 
 
 def main(config: Config, run: Run) -> None:
+    sources = [read_source(text) for text in config.source]  # a mistake in one shows here, before anything is written
     run.begin()
-    list_sources(chain.from_iterable(read_source(text) for text in config.source), run.dir)
+    list_sources(chain.from_iterable(sources), run.dir)
     rows, done = inspect(run.dir, pack=config.pack, address=config.address)
     table, excluded = build_manifest(rows, fractions=config.splits, seed=config.seed, balance=config.balance)
     manifest = Manifest(table, images_dir=run.path(IMAGES))
@@ -60,7 +63,7 @@ def main(config: Config, run: Run) -> None:
     tables.write_table(excluded, run.path("excluded.parquet"))
     if config.xlsx:
         write_spreadsheet(manifest, config.xlsx)
-    counts = {"found": rows.num_rows, "excluded": excluded.num_rows, **manifest.counts(), **done}
+    counts = {"found": rows.num_rows, "excluded": excluded.num_rows, **manifest.counts(), "work": done}
     run.finish(
         manifest_report(manifest, excluded),
         counts=counts,

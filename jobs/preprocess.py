@@ -35,7 +35,7 @@ def main(config: Config, run: Run) -> None:
     made, done = preprocess(config.manifest, manifest, config.preprocessing, run.dir, address=config.address)
     run.finish(
         preprocess_report(manifest, made),
-        counts={**made.counts(), **done},
+        counts={**made.counts(), "work": done},
         figures={"digest": made.digest()},
         bad=made.bad(),
         total=len(made),

@@ -59,7 +59,7 @@ def main(config: Config, run: Run) -> None:
     )
     if draft.space != embeddings.space:
         raise BadInput(
-            f"{config.embeddings} was made by other weights of {encoder.space.encoder} than there are here; embed again."
+            f"{config.embeddings} was made by other weights of {encoder.space.encoder} than are here; embed again."
         )
     temperature = fit_temperature(predictions(draft, embeddings, Split.VAL))
     calibrated = replace(draft, temperature=temperature.value)

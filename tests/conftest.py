@@ -1,8 +1,12 @@
 """Settings that every test shares."""
 
+import importlib.util
+import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -19,3 +23,41 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real pictures of shared/data beside the project")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ray_local() -> Iterator[None]:
+    """One small Ray for all tests of the session that need it in this process."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def job(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a job in this process: job("embed", "--out", ...) -> exit code, stdout, stderr."""
+    from gencv.runs.run import launch
+
+    def run(name: str, *argv: object) -> tuple[int, str, str]:
+        module = load_job(name)
+        capfd.readouterr()
+        code = 0
+        try:
+            launch(module.main, [str(word) for word in argv])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capfd.readouterr()
+
+    return run
+
+
+def load_job(name: str) -> ModuleType:
+    """Import jobs/NAME.py, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"job_{name}", ROOT / "jobs" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

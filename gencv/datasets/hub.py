@@ -16,19 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from gencv.core.errors import BadSource
+from gencv.core.hub import hub_is_reachable
 from gencv.core.record import ImageRecord
 from gencv.datasets import columns
 from gencv.datasets.source import Source
 from gencv.datasets.words import SPLIT_OF, label_of
 
-TIMEOUT_S = 8
-"""How long the hub may take to say that it has a data set."""
-
 
 def read(source: Source) -> Iterator[ImageRecord]:
     """Yield the pictures of a data set in its order, split by split, without decoding them.
 
-    Raises BadSource if it cannot be had within TIMEOUT_S, or has no pictures, labels, or splits that are understood.
+    Raises BadSource if it cannot be had, or has no pictures, labels, or splits that are understood.
     """
     source.accept(*columns.OPTIONS, "dataset_split")
     is_local = Path(source.root).is_dir()
@@ -81,17 +79,15 @@ def _load_local(root: str) -> dict[str, Any]:
 
 def _load_hub(name: str) -> dict[str, Any]:
     """Return the splits of a data set on the hub by name, streamed."""
+    reachable = hub_is_reachable()
     try:
-        from huggingface_hub import HfApi
-
-        # `datasets` alone tries for half a minute before it says that there is no network; its import takes seconds.
-        HfApi().dataset_info(name, timeout=TIMEOUT_S)
         import datasets
 
         return dict(datasets.load_dataset(name, streaming=True))
     except Exception as error:  # the hub's client raises errors of four libraries, and every one means the same here
+        why = _first_line(error) if reachable else "it cannot be reached"
         raise BadSource(
-            f"The data set {name!r} is no folder here and cannot be had from the hub ({_first_line(error)}); put "
+            f"The data set {name!r} is no folder here and cannot be had from the hub ({why}); put "
             f"a local copy into a folder such as {Path(name.rpartition('/')[2]).absolute()}, and give that: hf:FOLDER."
         ) from None
 

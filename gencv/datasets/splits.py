@@ -84,7 +84,7 @@ def assign_splits(
     order of rows, and without fixed rows each split is off its share by one largest group at most.
     Raises BadInput if the fractions do not sum to 1, or a group is fixed to two splits.
     """
-    shares = _shares(fractions)
+    shares = shares_of(fractions)
     bound = _bound(groups, fixed if fixed is not None else [None] * len(groups))
     members: dict[str, Counter[Hashable]] = defaultdict(Counter)
     for group, stratum in zip(groups, strata, strict=True):
@@ -138,7 +138,8 @@ class _Wanted:
         return round(lack / counts.total(), 9)
 
 
-def _shares(fractions: Sequence[float]) -> dict[Split, float]:
+def shares_of(fractions: Sequence[float]) -> dict[Split, float]:
+    """Name the fractions of train, val, and test. Raises BadInput unless they are three that sum to 1."""
     if len(fractions) != 3 or min(fractions) < 0 or abs(math.fsum(fractions) - 1) > 1e-6:
         raise BadInput(
             f"The fractions {list(fractions)} are not three (train, val, test), none negative, with the sum 1."

@@ -149,8 +149,8 @@ license: apache-2.0
 
 # A {description["task"]} detector: `{description["probe"]}` on `{description["space"]["encoder"]}`
 
-Says how likely a picture is **{positive}** (1) and not **{genuine}** (0). It owns its preprocessing; score pictures with
-`python jobs/check.py FILES --bundle THIS_FOLDER`.
+Says how likely a picture is **{positive}** (1) and not **{genuine}** (0). It owns its preprocessing; score
+pictures with `python jobs/check.py FILES --bundle THIS_FOLDER`.
 
 ## Fitted on
 

@@ -50,7 +50,8 @@ class Chain:
         if self.preprocessing is None or preprocessed != self.preprocessing.to_dict():
             mine = self.preprocessing.to_dict() if self.preprocessing else None
             raise BadInput(
-                f"These pictures were preprocessed as {preprocessed}, the detector expects {mine}; give the raw manifest."
+                f"These pictures were preprocessed as {preprocessed}, the detector expects {mine}; "
+                "give the raw manifest."
             )
         return replace(self, preprocessing=None)
 
@@ -74,6 +75,12 @@ class ProbeDetector:
     @property
     def labels(self) -> tuple[str, str]:
         return LABELS[self.task]
+
+    @property
+    def title(self) -> str:
+        """Name it for people: "Spoof or live: mlp on starter-features"."""
+        genuine, positive = self.labels
+        return f"{positive.capitalize()} or {genuine}: {self.probe.kind} on {self.encoder.space.encoder}"
 
     @property
     def space(self) -> Space:

@@ -44,7 +44,7 @@ def pick_device(device: str) -> str:
 
 
 def load_open_clip(architecture: str, weights: str, device: str) -> Encoder:
-    """Load an open_clip model; its preprocessing is read from the model (families differ: FIELD facts, SigLIP squashes)."""
+    """Load an open_clip model; its preprocessing is read from it, for families differ: CLIP crops, SigLIP squashes."""
     import open_clip
 
     if architecture not in open_clip.list_models():

@@ -54,7 +54,7 @@ def fit_nearest(train: Labelled, val: Labelled, seed: int) -> dict[str, torch.Te
 
 
 def nearest_logits(vectors: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Cosine to the closest positive feature minus cosine to the closest genuine one: above 0, the positive is closer."""
+    """Cosine to the closest positive feature minus that to the closest genuine one: above 0, the positive is closer."""
     closest = [(vectors @ tensors[name].T).amax(1) for name in ("genuine", "positive")]
     return closest[1] - closest[0]
 

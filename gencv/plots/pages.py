@@ -13,7 +13,7 @@ from gencv.core.predictions import Predictions
 from gencv.core.seeds import uniform_for
 from gencv.evaluate.calibration import Threshold
 from gencv.evaluate.generators import GeneratorRow
-from gencv.evaluate.metrics import Metric
+from gencv.evaluate.metrics import TITLES, Metric
 from gencv.evaluate.projection import project
 from gencv.images.decode import decode
 from gencv.images.preprocess import Preprocessing
@@ -129,20 +129,23 @@ def evaluation_report(
     assert threshold.value is not None
     answered = predictions.answered()
     num_positive = int(answered.labels.sum())
+    num_genuine = len(answered) - num_positive
     report = Report(
         title,
-        f"{len(answered):,} judged pictures: {len(answered) - num_positive:,} {labels[0]}, {num_positive:,} {labels[1]}",
+        f"{len(answered):,} judged pictures: {num_genuine:,} {labels[0]}, {num_positive:,} {labels[1]}",
     )
     for name in PRIMARY[:3]:
         _headline(report, name, metrics[name])
     report.headline("No answer", len(predictions.bad()), f"of {len(predictions):,} pictures")
     report.section(
         "How well it tells them apart",
-        "Intervals are 95 %, by bootstrap over groups: pictures of one identity or source photograph are drawn together.",
+        "Intervals are 95 %, by bootstrap over groups: pictures of one identity or photograph are drawn together.",
     )
     report.note(
         f"The threshold {threshold.value:.4f} ({threshold.name}) was frozen on validation, where it gave "
-        f"{threshold.expected_fpr:.1%} false positives and {threshold.expected_fnr:.1%} false negatives. Nothing was fitted on these rows."
+        f"{threshold.expected_fpr:.1%} false positives and {threshold.expected_fnr:.1%} false negatives. "
+        "Nothing was fitted on these rows. The training pictures were not audited for shortcuts: a figure near 1 may "
+        "come from a difference in content, size, or compression."
     )
     report.figures(
         {
@@ -189,23 +192,16 @@ def _headline(report: Report, name: str, metric: Metric) -> None:
         if metric.low is not None and metric.high is not None
         else metric.reason
     )
-    report.headline(_title(name), metric.value, interval)
+    report.headline(TITLES.get(name, name), metric.value, interval)
 
 
 def _metric_table(report: Report, metrics: dict[str, Metric]) -> None:
     ordered = [*(name for name in PRIMARY if name in metrics), *(name for name in metrics if name not in PRIMARY)]
     rows = [
-        [_title(name), metrics[name].value, metrics[name].low, metrics[name].high, metrics[name].reason]
+        [TITLES.get(name, name), metrics[name].value, metrics[name].low, metrics[name].high, metrics[name].reason]
         for name in ordered
     ]
     report.table(["metric", "value", "from", "to", "remark"], rows, "All figures; positive is the attack.")
-
-
-def _title(name: str) -> str:
-    """Write a metric's key as people do: "balanced_accuracy" -> "Balanced accuracy", "auroc" -> "AUROC"."""
-    acronyms = {"auroc", "eer", "apcer", "bpcer", "acer", "tpr", "fpr", "ece", "nll", "apnrr", "bpnrr"}
-    words = [word.upper() if word.rstrip("0123456789") in acronyms else word for word in name.split("_")]
-    return (words[0] if words[0].isupper() else words[0].capitalize()) + "".join(f" {word}" for word in words[1:])
 
 
 def _count_table(report: Report, manifest: Manifest) -> None:

@@ -1,0 +1,172 @@
+"""From folders of pictures to a judged report, as a user does it, on the session's Ray."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import picture, write_pictures
+from PIL import Image
+
+from gencv.core import tables
+from gencv.core.embeddings import Embeddings
+from gencv.core.manifest import Manifest
+from gencv.images.attacks import attack
+from gencv.models import bundle
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+Job = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 live pictures and 120 replays of them; among them a text, a cut JPEG, an empty file, and a bomb's header."""
+    folder = tmp_path_factory.mktemp("pictures")
+    live = write_pictures(folder / "live", 120, size=(160, 120))
+    (folder / "spoof").mkdir()
+    for index in range(len(live)):
+        image = attack(picture(index, 160, 120), "replay", str(index), 0)
+        Image.fromarray(image).save(folder / "spoof" / f"replay{index:04d}.jpg", quality=90)
+    (folder / "live" / "note.jpg").write_text("a text file named .jpg")
+    (folder / "live" / "empty.jpg").write_bytes(b"")
+    (folder / "spoof" / "cut.jpg").write_bytes(live[0].read_bytes()[:700])
+    (folder / "spoof" / "bomb.png").write_bytes(bomb())
+    (folder / "live" / "again.jpg").write_bytes(live[5].read_bytes())
+    return folder
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that claims 60,000 x 60,000 px."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return report
+
+
+def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: None) -> None:
+    runs = {name: tmp_path / name for name in ("manifest", "preprocessed", "embeddings", "bundle", "evaluation")}
+    source = f"folder:{pictures}?generator=replay&family=replay"
+    gather = ("--source", source, "--splits", ".5", ".25", ".25", "--out", runs["manifest"])
+
+    # Bad pictures among good ones are rows; the job finishes first and fails then, if there are too many.
+    code, _, stderr = job("manifest", *gather, "--max-bad-fraction", ".01")
+    assert code == 2 and "4 of 244 pictures failed" in stderr.splitlines()[-1]
+    assert job("manifest", *gather)[0] == 0
+    report = report_of(runs["manifest"])
+    assert report["counts"]["found"] == 245 == report["counts"]["rows"] + report["counts"]["excluded"]
+    assert report["counts"]["bad"] == {"empty": 1, "not_an_image": 1, "too_many_pixels": 1, "truncated": 1}
+    assert str(pictures / "spoof" / "cut.jpg") in (runs["manifest"] / "report.html").read_text()
+    excluded = tables.read_table(str(runs["manifest"] / "excluded.parquet")).to_pylist()
+    assert [Path(row["uri"]).name for row in excluded] == ["again.jpg"] or "0005.jpg" in str(excluded)
+    manifest = Manifest.load(str(runs["manifest"]))
+    manifest.check()
+
+    assert job("preprocess", "--manifest", runs["manifest"], "--out", runs["preprocessed"])[0] == 0
+    embed = ("embed", "--manifest", runs["preprocessed"], "--encoder", "starter-features", "--out", runs["embeddings"])
+    assert job(*embed)[0] == 0
+    embeddings = Embeddings.load(str(runs["embeddings"]))
+    assert len(embeddings.vectors) == len(manifest) and embeddings.good.sum() == 240
+
+    # The same command again does nothing and says the same; another one is refused with what differs.
+    before = report_of(runs["embeddings"])["figures"]
+    assert job(*embed)[0] == 0
+    assert report_of(runs["embeddings"])["figures"] == before
+    assert report_of(runs["embeddings"])["counts"]["work"]["parts"] == 0
+    code, _, stderr = job(*embed[:4], "starter", *embed[5:])
+    assert code == 2 and "encoder was 'starter-features', now 'starter'" in stderr
+
+    assert job("probe", "--embeddings", runs["embeddings"], "--probe", "linear", "--out", runs["bundle"])[0] == 0
+    judge = ("evaluate", "--bundle", runs["bundle"], "--manifest", runs["manifest"], "--out", runs["evaluation"])
+    code, stdout, _ = job(*judge)
+    assert code == 0 and "AUROC" in stdout
+    metrics = json.loads((runs["evaluation"] / "metrics.json").read_text())
+    assert metrics["auroc"]["value"] > 0.8 and metrics["auroc"]["low"] <= metrics["auroc"]["value"]
+    page = (runs["evaluation"] / "report.html").read_text()
+    for shown in (
+        "t-SNE",
+        "confusion matrix",
+        "ROC",
+        "before and after",
+        "replay",
+        str(pictures / "live" / "note.jpg"),
+    ):
+        assert shown in page
+
+    # Batch, command line, and the detector itself give one score.
+    predictions = tables.read_table(str(runs["evaluation"] / "predictions.parquet")).to_pylist()
+    some = [row for row in predictions if row["score"] is not None][:5]
+    code, stdout, _ = job("check", *(row["uri"] for row in some), "--bundle", runs["bundle"])
+    lines = [json.loads(line) for line in stdout.splitlines()]
+    assert code == 0 and [line["id"] for line in lines] == [row["id"] for row in some]
+    np.testing.assert_allclose([line["score"] for line in lines], [row["score"] for row in some], atol=1e-4)
+    threshold = bundle.describe(str(runs["bundle"]))["thresholds"]["eer"]["value"]
+    assert all((line["label"] == "spoof") == (line["score"] >= threshold) for line in lines)
+
+    # And the training path: what the probe was fitted on is what the batch path scores, where nothing was blurred.
+    detector = bundle.load(str(runs["bundle"]), device="cpu")
+    of_id = dict(zip(embeddings.manifest["id"], detector.scores(np.nan_to_num(embeddings.vectors)), strict=True))
+    np.testing.assert_allclose([row["score"] for row in some], [of_id[row["id"]] for row in some], atol=1e-4)
+
+
+def test_check_judges_every_format_and_says_what_it_cannot(
+    job: Job, pictures: Path, tmp_path: Path, small_bundle: Path
+) -> None:
+    import pillow_heif
+
+    image = Image.fromarray(picture(1, 320, 240))
+    pillow_heif.from_pillow(image).save(tmp_path / "photo.heic", quality=90)
+    for suffix in ("png", "webp", "avif", "tiff", "bmp", "jpg"):
+        image.save(tmp_path / f"photo.{suffix}")
+    image.save(tmp_path / "moving.gif", save_all=True, append_images=[Image.fromarray(picture(2, 320, 240))])
+    code, stdout, _ = job("check", tmp_path, "--bundle", small_bundle)
+    lines = [json.loads(line) for line in stdout.splitlines()]
+    assert code == 0 and len(lines) == 8 and {line["error"] for line in lines} == {None}
+    scores = {Path(line["file"]).suffix: line["score"] for line in lines}
+    assert scores[".png"] == scores[".bmp"] == scores[".tiff"]
+    assert max(scores.values()) - min(scores.values()) < 0.5
+
+    code, stdout, stderr = job("check", pictures / "live" / "note.jpg", tmp_path / "gone.jpg", "--bundle", small_bundle)
+    assert code == 2 and "2 of 2 files" in stderr
+    assert [json.loads(line)["error"] for line in stdout.splitlines()] == ["not_an_image", "missing"]
+
+
+@pytest.fixture(scope="module")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that says something, fitted on nothing real."""
+    from fakes import blobs
+
+    from gencv.models.detectors import ProbeDetector
+    from gencv.models.encoders import load_encoder
+    from gencv.models.probes import Labelled, fit_probe
+
+    encoder = load_encoder("starter-features", device="cpu")
+    data = blobs(60, 0)
+    wide = Labelled(np.pad(data.vectors, ((0, 0), (0, 1280 - 32))), data.labels)
+    threshold = {
+        "name": "eer",
+        "value": 0.5,
+        "expected_fpr": 0.1,
+        "expected_fnr": 0.1,
+        "num_genuine": 30,
+        "num_positive": 30,
+    }
+    made = ProbeDetector(
+        encoder=encoder,
+        probe=fit_probe("mlp", wide, wide, seed=0),
+        task="generated",
+        thresholds={"eer": {**threshold, "reason": ""}},
+    )
+    folder = tmp_path_factory.mktemp("bundle") / "b"
+    bundle.save(made, str(folder), training={"manifest": "none"}, metrics={})
+    return folder
