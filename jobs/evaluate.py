@@ -94,7 +94,7 @@ def main(config: Config, run: Run) -> None:
         counts={**chosen.counts(), "work": done},
         figures={name: metrics[name].value for name in ("auroc", "balanced_accuracy", "eer")},
         bad=predictions.bad(),
-        total=len(chosen),
+        total=len(manifest),
     )
     print(f"AUROC {metrics['auroc'].text()} on {len(predictions.answered())} held-out pictures, 95 % interval by group")
     print(f"Report: {run.path('report.html')}")

@@ -4,7 +4,7 @@ import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -25,14 +25,13 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def ray_local() -> Iterator[None]:
-    """One small Ray for all tests of the session that need it in this process."""
+@pytest.fixture
+def ray_local() -> None:
+    """One small Ray for all tests that need it in this process; it ends with the process."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    yield
-    ray.shutdown()
+    if not ray.is_initialized():
+        ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from gencv.core.contracts import Encoder
 from gencv.core.embeddings import Space
@@ -94,7 +95,7 @@ class ProbeDetector:
     def scores(self, features: np.ndarray) -> np.ndarray:
         """float32 [B, D] -> float32 [B], P(positive)."""
         logits = self.probe.logits(features).astype(np.float64) / self.temperature
-        return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+        return np.asarray(expit(logits), np.float32)
 
     def score_image(self, image: np.ndarray) -> float:
         """uint8 RGB [H, W, 3] -> P(positive)."""
