@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,14 @@ import pyarrow as pa
 from gencv.core import storage, tables
 from gencv.core.errors import BadInput
 from gencv.core.manifest import Manifest
+from gencv.core.settings import Settings
 
 VECTORS = "vectors"
 SPACE = "space.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Space:
+class Space(Settings):
     """What two vectors must share to be compared: the encoder with its weights, and every step before it."""
 
     encoder: str
@@ -29,9 +30,6 @@ class Space:
     """The encoder's own input transform."""
     preprocessing: dict[str, Any] | None = None
     """What was done to the picture before; None for pictures as they came."""
-
-    def digest(self) -> str:
-        return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def vector_schema(dim: int) -> pa.Schema:
@@ -57,7 +55,7 @@ class Embeddings:
         path = storage.join(folder, SPACE)
         if not storage.exists(path):
             raise BadInput(f"{folder} holds no finished embeddings; run `embed` into it (the same command goes on).")
-        space = Space(**json.loads(storage.read_bytes(path)))
+        space = Space.from_dict(json.loads(storage.read_bytes(path)))
         manifest = Manifest.load(folder)
         table = tables.read_parts(storage.join(folder, VECTORS))
         if table["id"].to_pylist() != manifest["id"]:

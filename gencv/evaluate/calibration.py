@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from gencv.core.errors import BadInput, UnknownName
@@ -99,6 +98,9 @@ def fit_temperature(predictions: Predictions) -> Temperature:
 
     With answers of one class only there is nothing to fit: the value is 1 and `reason` says so.
     """
+    # Imported where it is needed: judging with a fitted temperature need not pay the second that it takes.
+    from scipy.optimize import minimize_scalar
+
     labels, scores = _validation(predictions, "A temperature")
     if len(set(labels.tolist())) < 2:
         return Temperature(reason="not fitted: needs answered pictures of both classes")

@@ -4,23 +4,21 @@ Both classes go through the same resize, blur, and compression, so that no forma
 What is drawn at random is drawn by the picture's id.
 """
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
 
 import numpy as np
 
 from gencv.core.errors import BadInput, UnknownName
 from gencv.core.record import Split
 from gencv.core.seeds import uniform_for
+from gencv.core.settings import Settings
 from gencv.images.decode import decode
 from gencv.images.degrade import blur, encode_jpeg, encode_png
 from gencv.images.transform import INTERPOLATIONS, resize
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preprocessing:
+class Preprocessing(Settings):
     """Squash to a square, blur some, compress: uint8 RGB [H, W, 3] -> a file of [S, S, 3], S = size_px.
 
     The defaults are the published recipe for CLIP features (224 px, JPEG of quality 80 for all, blur 5x5 for half).
@@ -93,22 +91,6 @@ class Preprocessing:
         """Say in words what `apply` does."""
         jpeg = f"JPEG at quality {self.jpeg_quality[0]}" if len(self.jpeg_quality) == 1 else "no compression"
         return f"{self.size_px} x {self.size_px} px, {jpeg}"
-
-    def digest(self) -> str:
-        """Digest every field; 16 hex digits."""
-        return hashlib.blake2b(json.dumps(self.to_dict(), sort_keys=True).encode(), digest_size=8).hexdigest()
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, also after a trip through JSON. Raises BadInput at unknown keys."""
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise BadInput(f"A preprocessing with the unknown keys {unknown}; known: {known}.")
-        return cls(**values)
 
     def _resized(self, image: np.ndarray) -> np.ndarray:
         return resize(image, self.size_px, self.size_px, self.interpolation)

@@ -4,22 +4,21 @@ It repeats what torchvision and open_clip do to a PIL picture, byte for byte, on
 the encoder scales it by `mean` and `std` there, at a quarter of the traffic.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from gencv.core.errors import BadInput, UnknownName
+from gencv.core.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transform:
+class Transform(Settings):
     """Resize, then crop the centre: uint8 RGB [H, W, 3] of any size -> uint8 [S, S, 3], S = size_px.
 
     "shortest" and "squash" are torchvision's Resize(resize_px) and Resize((resize_px, resize_px)) with CenterCrop;
@@ -73,25 +72,6 @@ class Transform:
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
-
-    def digest(self) -> str:
-        """Digest all that decides about the pixels, the scaled decode included; 16 hex digits."""
-        facts = {**self.to_dict(), "decode_side_px": self.decode_side_px}
-        return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, also after a trip through JSON. Raises BadInput at unknown or missing keys."""
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown or not {"size_px", "resize_px"} <= set(values):
-            raise BadInput(
-                f"A transform with the keys {sorted(values)}; size_px and resize_px are needed, known: {known}."
-            )
-        return cls(**values)
 
 
 def resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:

@@ -10,7 +10,6 @@ No pickle is read or written. `load` refuses a bundle whose golden scores do not
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ def save(detector: ProbeDetector, folder: str, *, training: dict[str, Any], metr
         "format": FORMAT,
         "task": detector.task,
         "labels": list(detector.labels),
-        "space": asdict(detector.space),
+        "space": detector.space.to_dict(),
         "probe": detector.probe.kind,
         "temperature": detector.temperature,
         "thresholds": detector.thresholds,
@@ -95,8 +94,8 @@ def describe(folder: str) -> dict[str, Any]:
     try:
         description: dict[str, Any] = json.loads(storage.read_bytes(place))
         known = description["format"] == FORMAT and description["probe"] in PROBES
-        Space(**description["space"])
-    except (ValueError, KeyError, TypeError) as error:
+        Space.from_dict(description["space"])
+    except (ValueError, KeyError, TypeError, BadInput) as error:
         raise BrokenBundle(f"{place} cannot be read: {error!r}") from None
     if not known:
         raise BrokenBundle(f"{place} is of a format or a probe that this version does not know.")

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
 from gencv.core.errors import BadInput
 from gencv.core.seeds import rng_for
@@ -61,6 +59,10 @@ def nearest_logits(vectors: torch.Tensor, tensors: dict[str, torch.Tensor]) -> t
 
 def fit_linear(train: Labelled, val: Labelled, seed: int) -> dict[str, torch.Tensor]:
     """Fit a logistic regression on standardised features; its strength C is chosen by log loss on validation."""
+    # Imported where it is needed: it takes 2 s, which scoring with a fitted probe need not pay.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+
     mean, std = train.vectors.mean(0), train.vectors.std(0) + 1e-6
     fits = []
     for strength in (1e-3, 1e-2, 1e-1, 1.0):

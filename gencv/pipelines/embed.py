@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,6 @@ def embed(
     )
     preprocessing = augment.to_dict() if augment else manifest.preprocessing
     space = replace(encoder.space, preprocessing=preprocessing)
-    storage.write_bytes(storage.join(out, SPACE), json.dumps(asdict(space), indent=1).encode())
+    storage.write_bytes(storage.join(out, SPACE), json.dumps(space.to_dict(), indent=1).encode())
     manifest.save(out)
     return done

@@ -1,5 +1,6 @@
 """From a part of a manifest to a network's input: read, decode, augment, transform."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,34 +25,44 @@ class ReadPixels:
     augment: Preprocessing | None = None
 
     def __call__(self, part: int) -> pa.Table:
-        rows, images = read_part(self.manifest_dir, part)
-        pixels: list[bytes | None] = []
-        errors: list[str | None] = []
-        for data, image_id, split, error in zip(
-            images, *(rows[c].to_pylist() for c in ("id", "split", "error")), strict=True
-        ):
-            if error is not None:
-                pixels.append(None)
-                errors.append(error)
-                continue
-            try:
-                pixels.append(self.read(data, image_id, split).tobytes())
-                errors.append(None)
-            except BadImage as bad:
-                pixels.append(None)
-                errors.append(bad.code)
-        return pa.table(
-            {"id": rows["id"], "error": pa.array(errors, pa.string()), "pixels": pa.array(pixels, pa.binary())}
+        ids, pixels, errors = map_pictures(
+            self.manifest_dir, part, lambda data, image_id, split: self.read(data, image_id, split).tobytes()
         )
+        return pa.table({"id": ids, "error": errors, "pixels": pixels})
 
-    def read(self, data: bytes | None, image_id: str, split: str | None) -> np.ndarray:
+    def read(self, data: bytes, image_id: str, split: str) -> np.ndarray:
         """Return one picture's uint8 [S, S, 3]. Raises BadImage."""
-        if data is None:
-            raise BadImage("missing")
         if self.augment is not None:
-            data = self.augment.store(decode(data, min_side_px=self.augment.decode_side_px), image_id, split or "")
+            data = self.augment.store(decode(data, min_side_px=self.augment.decode_side_px), image_id, split)
             return self.prepare(decode(data))
         return self.prepare(decode(data, min_side_px=self.prepare.decode_side_px))
+
+
+def map_pictures(
+    manifest_dir: str, part: int, make: Callable[[bytes, str, str], bytes]
+) -> tuple[pa.ChunkedArray, pa.Array, pa.Array]:
+    """Make something of every picture of a part: (bytes, id, split) -> bytes.
+
+    Returns ids, what was made, and error codes, row by row; a picture whose `make` raises BadImage, whose file is gone,
+    or that had an error before is null with its code.
+    """
+    rows, images = read_part(manifest_dir, part)
+    made: list[bytes | None] = []
+    errors: list[str | None] = []
+    for data, image_id, split, error in zip(
+        images, *(rows[name].to_pylist() for name in ("id", "split", "error")), strict=True
+    ):
+        result = None
+        if error is None:
+            try:
+                if data is None:
+                    raise BadImage("missing")
+                result = make(data, image_id, split or "")
+            except BadImage as bad:
+                error = bad.code
+        made.append(result)
+        errors.append(error)
+    return rows["id"], pa.array(made, pa.binary()), pa.array(errors, pa.string())
 
 
 def stack(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gencv.core import storage, tables
-from gencv.core.errors import BadImage, BadInput
-from gencv.core.manifest import IMAGE_SCHEMA, IMAGES, Manifest, read_part
+from gencv.core.errors import BadInput
+from gencv.core.manifest import IMAGE_SCHEMA, IMAGES, Manifest
 from gencv.images.decode import decode
 from gencv.images.preprocess import Preprocessing
 from gencv.pipelines.parts import PartWork, map_parts
+from gencv.pipelines.pixels import map_pictures
 
 
 @dataclass(frozen=True)
@@ -22,24 +23,13 @@ class StorePictures:
     preprocessing: Preprocessing
 
     def __call__(self, part: int) -> pa.Table:
-        rows, images = read_part(self.manifest_dir, part)
-        stored: list[bytes | None] = []
-        errors: list[str | None] = []
-        for data, image_id, split, error in zip(
-            images, *(rows[c].to_pylist() for c in ("id", "split", "error")), strict=True
-        ):
-            picture = None
-            if error is None:
-                try:
-                    if data is None:
-                        raise BadImage("missing")
-                    image = decode(data, min_side_px=self.preprocessing.decode_side_px)
-                    picture = self.preprocessing.store(image, image_id, split or "")
-                except BadImage as bad:
-                    error = bad.code
-            stored.append(picture)
-            errors.append(error)
+        _, stored, errors = map_pictures(self.manifest_dir, part, self.store)
         return pa.table([stored, errors], schema=IMAGE_SCHEMA)
+
+    def store(self, data: bytes, image_id: str, split: str) -> bytes:
+        """Return one picture's stored file. Raises BadImage."""
+        image = decode(data, min_side_px=self.preprocessing.decode_side_px)
+        return self.preprocessing.store(image, image_id, split)
 
 
 def preprocess(
