@@ -5,10 +5,10 @@
 
 RESULT
 
-Interleaved, on the same cores, with the same functions and batches: `gencv.pipelines.embed` over Ray; one plain process
-a core with one thread each; one plain process with a thread a core. The better plain one is the measure. "Steady" starts
-when each actor has delivered its first part; "whole call" has the start of Ray and of its actors in it. GPUs that Ray
-finds are taken by gencv alone, so compare there with another benchmark.
+Interleaved, on the same cores, with the same functions and batches: `gencv.pipelines.embed` over Ray; one plain
+process a core with one thread each; one plain process with a thread a core. The better plain one is the measure.
+"Steady" starts when each actor has delivered its first part; "whole call" has the start of Ray and of its actors in it.
+GPUs that Ray finds are taken by gencv alone, so compare there with another benchmark.
 
 --memory preprocesses N and 10 N pictures (the same files again and again) in a driver process of its own each, and
 reads the peak of its resident memory.
