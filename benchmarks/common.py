@@ -114,9 +114,9 @@ def steady_rate(commits: Iterable[tuple[float, int]], workers: int) -> float:
 class SteadyWindow:
     """Watch a folder of parts while it fills, and what this process and all below it cost meanwhile.
 
-    From the moment when each worker has delivered once to the last part: `rate` in rows a second of the clock, `per_cpu`
-    in rows a second of CPU time of the driver, Ray's daemons, and the workers together, which other people's load on
-    the machine leaves as it is.
+    From the moment when each worker has delivered once to the last part: `rate` in rows a second of the clock,
+    `per_cpu` in rows a second of CPU time of the driver, Ray's daemons, and the workers together, which hardly depends
+    on what else the machine is doing.
     """
 
     def __init__(self, folder: str, workers: int) -> None:

@@ -88,7 +88,7 @@ def timed(work: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
 def compare(
     files: list[bytes], prepare: Callable[[np.ndarray], np.ndarray], side_px: int, embed: Callable[..., np.ndarray]
 ) -> Iterator[tuple[float, np.ndarray, float]]:
-    """Yield for each factor (0 is the noise): the factor, the cosines of the pictures that it scales, and the speed-up on them."""
+    """Yield each factor (0 is the noise), the cosines of the pictures that it scales, and the speed-up on them."""
     full = [timed(lambda data=data: prepare(decode(data))) for data in files]
     reference = embed([pixels for pixels, _ in full])
     rng = np.random.default_rng(0)
@@ -131,10 +131,8 @@ def main() -> None:
             for factor, cosines, gain in compare(files, prepare, side_px, embed):
                 low = float(cosines.min())
                 worst[name, factor] = min(low, worst.get((name, factor), 1.0))
-                print(
-                    f"{name:14}{group:16}{factor or 'noise':>7}{len(cosines):8d}{low:10.5f}{cosines.mean():10.5f}{gain:10.2f}",
-                    flush=True,
-                )
+                what = f"{name:14}{group:16}{factor or 'noise':>7}"
+                print(f"{what}{len(cosines):8d}{low:10.5f}{cosines.mean():10.5f}{gain:10.2f}", flush=True)
     for name in ways:
         fine = [factor for factor in FACTORS if worst.get((name, factor), 1.0) >= RULE]
         said = ", ".join(f"{factor}: {worst[name, factor]:.5f}" for factor in FACTORS if (name, factor) in worst)

@@ -15,13 +15,13 @@ import tyro
 
 from gencv.core import storage
 from gencv.core.errors import BadImage, BadInput, TooManyBad
-from gencv.core.manifest import read_or_none
+from gencv.core.manifest import read_image
 from gencv.evaluate.calibration import judge, threshold_of
 from gencv.images.decode import decode
 from gencv.images.hashing import digest
 from gencv.models import bundle
 from gencv.models.detectors import ProbeDetector
-from gencv.runs.run import launch
+from gencv.runs.launch import launch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,8 @@ def main(config: Config) -> None:
             num_bad += 1
             line |= {"error": bad.code, "detail": str(bad)}
         print(json.dumps({**line, "bundle": identity}), flush=True)
+    if num_files == 0:
+        raise BadInput(f"There are no files in {', '.join(config.files)}.")
     if num_bad > config.max_bad_fraction * num_files:
         raise TooManyBad(f"{num_bad} of {num_files} files could not be judged; their lines say why.")
 
@@ -72,9 +74,9 @@ def files_of(places: tuple[str, ...]) -> Iterator[str]:
 
 def score_file(detector: ProbeDetector, file: str) -> tuple[float, str]:
     """Return P(positive) and the id of a file. Raises BadImage."""
-    data = read_or_none(file)
-    if data is None:
-        raise BadImage("missing")
+    data = read_image(file)
+    if isinstance(data, BadImage):
+        raise data
     return detector.score_image(decode(data, min_side_px=detector.prepare.decode_side_px)), digest(data)
 
 

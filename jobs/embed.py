@@ -16,7 +16,8 @@ from gencv.images.preprocess import Preprocessing
 from gencv.models.encoders import load_encoder
 from gencv.pipelines.embed import embed
 from gencv.plots.pages import embed_report
-from gencv.runs.run import Run, launch
+from gencv.runs.launch import launch
+from gencv.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,8 @@ class Config:
     """Inference processes; default: one a GPU, else one a CPU."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 0:
-            raise BadInput(
-                f"--batch-size {self.batch_size} is no number of pictures; give 1 or more, or 0 for the device's own."
-            )
+        if not self.augment and self.preprocessing != Preprocessing():
+            raise BadInput("The flags of preprocessing do nothing without --augment; give it, or leave them out.")
 
 
 def main(config: Config, run: Run) -> None:

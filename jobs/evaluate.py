@@ -20,7 +20,8 @@ from gencv.evaluate.metrics import summarise
 from gencv.models import bundle
 from gencv.pipelines.predict import predict
 from gencv.plots.pages import evaluation_report
-from gencv.runs.run import Run, launch
+from gencv.runs.launch import launch
+from gencv.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +55,13 @@ def main(config: Config, run: Run) -> None:
     manifest = Manifest.load(config.manifest)
     detector = bundle.load(config.bundle)
     threshold = threshold_of(detector.thresholds, config.threshold)
-    run.begin(manifest=manifest.digest(), bundle=bundle.digest(config.bundle))
-    chosen = manifest.to_judge(Split(config.split))
-    if len(chosen.where(split=Split(config.split))) == 0:
+    chosen = manifest.where(split=Split(config.split))
+    if len(chosen) == 0:
         raise BadInput(
             f"{config.manifest} has no {config.split} rows; make it with --splits that leave some, or choose --split."
         )
+    detector.prepare.for_pictures(manifest.preprocessing)
+    run.begin(manifest=manifest.digest(), bundle=bundle.digest(config.bundle))
     chosen.save(run.dir)
     predictions, features, done = predict(
         config.bundle,
@@ -84,6 +86,7 @@ def main(config: Config, run: Run) -> None:
             labels=detector.labels,
             threshold=threshold,
             preprocessing=detector.preprocessing,
+            split=Split(config.split),
             manifest=chosen,
             predictions=predictions,
             features=features,
@@ -94,9 +97,12 @@ def main(config: Config, run: Run) -> None:
         counts={**chosen.counts(), "work": done},
         figures={name: metrics[name].value for name in ("auroc", "balanced_accuracy", "eer")},
         bad=predictions.bad(),
-        total=len(manifest),
+        total=len(chosen),
     )
-    print(f"AUROC {metrics['auroc'].text()} on {len(predictions.answered())} held-out pictures, 95 % interval by group")
+    print(
+        f"AUROC {metrics['auroc'].text()}, 95 % interval by group, "
+        f"on {len(predictions.answered())} pictures of the {config.split} split"
+    )
     print(f"Report: {run.path('report.html')}")
 
 

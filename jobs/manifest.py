@@ -22,7 +22,8 @@ from gencv.datasets.sources import read_source
 from gencv.datasets.splits import shares_of
 from gencv.pipelines.inspect import inspect, list_sources
 from gencv.plots.pages import manifest_report
-from gencv.runs.run import Run, launch
+from gencv.runs.launch import launch
+from gencv.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class Config:
     """Fail, after finishing, if more than this share of the pictures cannot be read."""
     address: str | None = None
     """Ray cluster; default: a running one, else a local one."""
+    workers: int = 0
+    """Tasks at once; default: one a CPU."""
 
     def __post_init__(self) -> None:
         if not self.source:
@@ -55,14 +58,14 @@ def main(config: Config, run: Run) -> None:
     sources = [read_source(text) for text in config.source]  # a mistake in one shows here, before anything is written
     run.begin()
     list_sources(chain.from_iterable(sources), run.dir)
-    rows, done = inspect(run.dir, pack=config.pack, address=config.address)
+    rows, done = inspect(run.dir, pack=config.pack, address=config.address, workers=config.workers)
     table, excluded = build_manifest(rows, fractions=config.splits, seed=config.seed, balance=config.balance)
     manifest = Manifest(table, images_dir=run.path(IMAGES))
     manifest.check()
     manifest.save(run.dir)
     tables.write_table(excluded, run.path("excluded.parquet"))
     if config.xlsx:
-        write_spreadsheet(manifest, config.xlsx)
+        write_spreadsheet(manifest, config.xlsx, run.path(IMAGES))
     counts = {"found": rows.num_rows, "excluded": excluded.num_rows, **manifest.counts(), "work": done}
     run.finish(
         manifest_report(manifest, excluded),

@@ -9,11 +9,13 @@ picture's id. A detector fitted on these pictures repeats the resize and the JPE
 
 from dataclasses import dataclass, field
 
+from gencv.core.errors import BadInput
 from gencv.core.manifest import Manifest
 from gencv.images.preprocess import Preprocessing
 from gencv.pipelines.preprocess import preprocess
 from gencv.plots.pages import preprocess_report
-from gencv.runs.run import Run, launch
+from gencv.runs.launch import launch
+from gencv.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +29,18 @@ class Config:
     """Fail, after finishing, if more than this share of the pictures cannot be read."""
     address: str | None = None
     """Ray cluster; default: a running one, else a local one."""
+    workers: int = 0
+    """Tasks at once; default: one a CPU."""
 
 
 def main(config: Config, run: Run) -> None:
     manifest = Manifest.load(config.manifest)
+    if manifest.preprocessing is not None:
+        raise BadInput(f"The pictures of {config.manifest} were preprocessed before; give what `manifest` wrote.")
     run.begin(manifest=manifest.digest())
-    made, done = preprocess(config.manifest, manifest, config.preprocessing, run.dir, address=config.address)
+    made, done = preprocess(
+        config.manifest, manifest, config.preprocessing, run.dir, address=config.address, workers=config.workers
+    )
     run.finish(
         preprocess_report(manifest, made),
         counts={**made.counts(), "work": done},

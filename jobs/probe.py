@@ -23,7 +23,8 @@ from gencv.models.detectors import ProbeDetector, task_of
 from gencv.models.encoders import load_encoder
 from gencv.models.probes import PROBES, Labelled, fit_probe
 from gencv.plots.pages import probe_report
-from gencv.runs.run import Run, launch
+from gencv.runs.launch import launch
+from gencv.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,6 @@ class Config:
 
 def main(config: Config, run: Run) -> None:
     embeddings = Embeddings.load(config.embeddings)
-    run.begin(embeddings=embeddings.digest())
     train, val = (labelled(embeddings, split) for split in (Split.TRAIN, Split.VAL))
     probe = fit_probe(config.probe, train, val, seed=config.seed)
     encoder = load_encoder(embeddings.space.encoder)
@@ -61,6 +61,7 @@ def main(config: Config, run: Run) -> None:
         raise BadInput(
             f"{config.embeddings} was made by other weights of {encoder.space.encoder} than are here; embed again."
         )
+    run.begin(embeddings=embeddings.digest())
     temperature = fit_temperature(predictions(draft, embeddings, Split.VAL))
     calibrated = replace(draft, temperature=temperature.value)
     judged = predictions(calibrated, embeddings, Split.VAL)
@@ -83,21 +84,23 @@ def main(config: Config, run: Run) -> None:
 
 
 def rows_of(embeddings: Embeddings, split: Split) -> np.ndarray:
-    """bool [N]: the labelled rows of a split that have a vector."""
+    """int [N]: the labelled rows of a split that have a vector, by id, so that the manifest's order does not matter."""
     manifest = embeddings.manifest.table
     in_split = np.array(manifest["split"].to_pylist(), dtype=object) == split.value
-    return np.asarray(in_split & manifest["label"].is_valid().to_numpy() & embeddings.good)
+    rows = np.flatnonzero(in_split & manifest["label"].is_valid().to_numpy() & embeddings.good)
+    ids = embeddings.manifest["id"]
+    return np.array(sorted(rows, key=lambda row: ids[row]), np.int64)
 
 
 def labelled(embeddings: Embeddings, split: Split) -> Labelled:
     rows = rows_of(embeddings, split)
-    return Labelled(embeddings.vectors[rows], embeddings.manifest.table["label"].filter(pa.array(rows)).to_numpy())
+    return Labelled(embeddings.vectors[rows], embeddings.manifest.table["label"].take(pa.array(rows)).to_numpy())
 
 
 def predictions(detector: ProbeDetector, embeddings: Embeddings, split: Split) -> Predictions:
     """Score the embeddings of a split: what predicting its pictures would give."""
     rows = rows_of(embeddings, split)
-    table = embeddings.manifest.table.filter(pa.array(rows))
+    table = embeddings.manifest.table.take(pa.array(rows))
     scores = pa.array(detector.scores(embeddings.vectors[rows]))
     return Predictions.of(table, scores, table["error"])
 

@@ -26,18 +26,26 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def ray_local() -> None:
-    """One small Ray for all tests that need it in this process; it ends with the process."""
+def ray_with_gpu() -> None:
+    """One small Ray for all tests that need it in this process; its GPU is there by name only, for scheduling."""
     import ray
 
     if not ray.is_initialized():
-        ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+
+
+@pytest.fixture
+def ray_local(ray_with_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same Ray, taken for one without a GPU."""
+    from gencv.pipelines import cluster
+
+    monkeypatch.setattr(cluster, "num_gpus", lambda: 0)
 
 
 @pytest.fixture
 def job(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run a job in this process: job("embed", "--out", ...) -> exit code, stdout, stderr."""
-    from gencv.runs.run import launch
+    from gencv.runs.launch import launch
 
     def run(name: str, *argv: object) -> tuple[int, str, str]:
         module = load_job(name)

@@ -55,7 +55,10 @@ class Embeddings:
         path = storage.join(folder, SPACE)
         if not storage.exists(path):
             raise BadInput(f"{folder} holds no finished embeddings; run `embed` into it (the same command goes on).")
-        space = Space.from_dict(json.loads(storage.read_bytes(path)))
+        try:
+            space = Space.from_dict(json.loads(storage.read_bytes(path)))
+        except ValueError as error:
+            raise BadInput(f"{path} cannot be read: {error}") from None
         manifest = Manifest.load(folder)
         table = tables.read_parts(storage.join(folder, VECTORS))
         if table["id"].to_pylist() != manifest["id"]:

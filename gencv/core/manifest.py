@@ -5,6 +5,7 @@ row group k is part k of all work on it. A packed manifest also has `images/part
 rows say where (`part`, `row`). A picture that cannot be read is a row like any other, with an `error`.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gencv.core import storage, tables
-from gencv.core.errors import BadInput
+from gencv.core.errors import BadImage, BadInput
 from gencv.core.record import Split
 
 SCHEMA = pa.schema(
@@ -30,7 +31,7 @@ SCHEMA = pa.schema(
         ("family", pa.string()),
         ("source", pa.string()),
         ("group", pa.string()),  # identity, source photograph, near-duplicates: never crosses a split
-        ("split", pa.string()),  # null for a row with an error
+        ("split", pa.string()),
         ("caption", pa.list_(pa.string())),
         ("width", pa.int32()),
         ("height", pa.int32()),
@@ -62,13 +63,15 @@ class Manifest:
 
     @classmethod
     def load(cls, folder: str) -> "Manifest":
-        """Open a manifest folder. Raises BadInput if it is none."""
+        """Open a manifest folder. Raises BadInput if it is none, or as `check` does."""
         path = storage.join(folder, FILE)
         if not storage.exists(path):
             raise BadInput(f"{folder} holds no {FILE}; give the folder that `manifest` or `preprocess` wrote.")
         table = tables.read_table(path)
         images_dir, preprocessing = _facts_of(table.schema, folder)
-        return cls(tables.conform(table, SCHEMA, "manifest"), images_dir, preprocessing)
+        manifest = cls(tables.conform(table, SCHEMA, "manifest"), images_dir, preprocessing)
+        manifest.check()
+        return manifest
 
     def save(self, folder: str) -> None:
         """Write manifest.parquet. The packed bytes stay where they are and are referred to."""
@@ -82,9 +85,12 @@ class Manifest:
         return -(-len(self) // tables.ROWS_PER_PART)
 
     def digest(self) -> str:
-        """Digest what the rows say: the same pictures with the same labels and splits, wherever they lie."""
-        facts = json.dumps(self.preprocessing, sort_keys=True)
-        return tables.content_digest(self.table.select(_CONTENT).append_column("facts", pa.array([facts] * len(self))))
+        """Digest what the rows say and their order: the same pictures, labels, and splits, wherever they lie.
+
+        The order counts because parts are cut by it: what was made of one order must not be taken for another's.
+        """
+        facts = [tables.content_digest(self.table.select(_CONTENT)), self.preprocessing, self["id"]]
+        return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     def where(
         self, mask: pa.ChunkedArray | Sequence[bool] | np.ndarray | None = None, *, split: Split | None = None
@@ -93,11 +99,6 @@ class Manifest:
         if split is not None:
             mask = pc.fill_null(pc.equal(self.table["split"], split.value), False)
         return replace(self, table=self.table.filter(mask if isinstance(mask, pa.ChunkedArray) else pa.array(mask)))
-
-    def to_judge(self, split: Split) -> "Manifest":
-        """Return the rows of a split and those with an error, which belong to none but must be counted."""
-        in_split = pc.fill_null(pc.equal(self.table["split"], split.value), False)
-        return self.where(pc.or_(in_split, pc.is_valid(self.table["error"])))
 
     def bad(self) -> list[tuple[str, str]]:
         """Return uri and error code of every picture that cannot be read."""
@@ -126,21 +127,22 @@ class Manifest:
         labels = set(self["label"]) - {0, 1, None}
         if labels:
             raise BadInput(f"The manifest has the labels {sorted(labels)}; 1 is spoof or generated, 0 is live or real.")
+        unknown = set(self["split"]) - set(Split)
+        if unknown:
+            raise BadInput(f"The manifest has the split {unknown.pop()!r}; known: {', '.join(Split)}.")
         splits_of: dict[str, set[str]] = {}
-        for group, split, error in zip(self["group"], self["split"], self["error"], strict=True):
-            if error is None:
-                if split not in list(Split):
-                    raise BadInput(f"The manifest has the split {split!r}; known: {', '.join(Split)}.")
-                splits_of.setdefault(group, set()).add(split)
+        for group, split in zip(self["group"], self["split"], strict=True):
+            splits_of.setdefault(group, set()).add(split)
         leaks = [group for group, splits in splits_of.items() if len(splits) > 1]
         if leaks:
             raise BadInput(f"{len(leaks)} groups lie in more than one split, {leaks[0]!r} for example.")
 
 
-def read_part(folder: str, part: int) -> tuple[pa.Table, list[bytes | None]]:
+def read_part(folder: str, part: int) -> tuple[pa.Table, list[bytes | BadImage | None]]:
     """Read one part of a manifest folder with its bytes, on any machine that sees the storage.
 
-    Returns the rows of SCHEMA and their bytes, None for a row with an error or whose file is not there (any more).
+    Returns the rows of SCHEMA and, for each, its bytes, or what keeps them from being read, or None for a row that had
+    an error before.
     """
     system, path = storage.open_at(storage.join(folder, FILE))
     with system.open_input_file(path) as stream, pq.ParquetFile(stream) as file:
@@ -149,9 +151,9 @@ def read_part(folder: str, part: int) -> tuple[pa.Table, list[bytes | None]]:
     return rows, read_images(rows, images_dir)
 
 
-def read_images(rows: pa.Table, images_dir: str) -> list[bytes | None]:
-    """Return the bytes of some rows, from the packed parts or from their uri; None where there are none."""
-    images: list[bytes | None] = [None] * rows.num_rows
+def read_images(rows: pa.Table, images_dir: str) -> list[bytes | BadImage | None]:
+    """Return the bytes of some rows, from the packed parts or from their uri; see `read_part`."""
+    images: list[bytes | BadImage | None] = [None] * rows.num_rows
     packed: dict[int, list[tuple[int, int]]] = {}
     parts, places, uris, errors = (rows[name].to_pylist() for name in ("part", "row", "uri", "error"))
     for index, (part, place, uri, error) in enumerate(zip(parts, places, uris, errors, strict=True)):
@@ -160,7 +162,7 @@ def read_images(rows: pa.Table, images_dir: str) -> list[bytes | None]:
         if part is not None:
             packed.setdefault(part, []).append((index, place))
         else:
-            images[index] = read_or_none(uri)
+            images[index] = read_image(uri)
     for part, wanted in packed.items():
         column = tables.read_table(tables.part_path(images_dir, part), ["bytes"])["bytes"]
         for index, place in wanted:
@@ -168,12 +170,21 @@ def read_images(rows: pa.Table, images_dir: str) -> list[bytes | None]:
     return images
 
 
-def read_or_none(uri: str) -> bytes | None:
-    """Return a file's bytes, or None if it cannot be read: the caller makes that a row with an error."""
+def read_image(uri: str) -> bytes | BadImage:
+    """Return a file's bytes, or the fault that makes it a row with an error.
+
+    Raises BadInput where a remote storage fails: that may pass, so it must not become a row.
+    """
     try:
         return storage.read_bytes(uri)
-    except (OSError, BadInput):
-        return None
+    except FileNotFoundError:
+        return BadImage("missing")
+    except BadInput:  # no location at all
+        return BadImage("unreadable")
+    except OSError as error:
+        if not storage.is_uri(uri) or isinstance(error, PermissionError):
+            return BadImage("unreadable")
+        raise BadInput(f"{uri} cannot be read just now ({error}); the same command goes on from here.") from None
 
 
 def _facts_of(schema: pa.Schema, folder: str) -> tuple[str, dict[str, Any] | None]:

@@ -4,8 +4,10 @@ A local write goes to a hidden neighbour first and is renamed, so that a reader 
 store does the same by itself. A name that begins with a dot is such a neighbour and no reader lists it.
 """
 
+import re
 import uuid
 from pathlib import Path
+from urllib.parse import quote
 
 from pyarrow import fs
 
@@ -18,15 +20,21 @@ def is_uri(location: str) -> bool:
 
 
 def join(location: str, *names: str) -> str:
-    """Append names to a path or URI."""
-    return "/".join([location.rstrip("/") or "/", *names])
+    """Append names to a path or URI, before the URI's options if it has any."""
+    place, options = _split_options(location)
+    return "/".join([place.rstrip("/"), *names]) + options
 
 
 def open_at(location: str) -> tuple[fs.FileSystem, str]:
-    """Return the file system of a path or URI, and the path in it."""
+    """Return the file system of a path or URI, and the path in it.
+
+    Names in a URI stand as they are, not percent-encoded, so that what a listing gives can be joined and opened again.
+    """
     if is_uri(location):
         try:
-            found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(location)
+            place, options = _split_options(location)
+            scheme, _, path = place.partition("://")
+            found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(f"{scheme}://{quote(path)}{options}")
         except (ValueError, OSError) as error:
             raise BadInput(f"{location!r} is no location that can be opened: {error}") from None
         return found
@@ -42,7 +50,10 @@ def exists(location: str) -> bool:
 def names_in(location: str) -> list[str]:
     """Return the sorted names in a folder; an absent folder has none."""
     system, path = open_at(location)
-    found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    try:
+        found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    except NotADirectoryError:
+        raise BadInput(f"{location} is a file; give a folder.") from None
     return sorted(info.base_name for info in found if not info.base_name.startswith("."))
 
 
@@ -72,3 +83,9 @@ def write_bytes(location: str, data: bytes | memoryview) -> None:
             Path(neighbour).unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(f"{location} cannot be written ({error.strerror or error}); choose a folder that can.") from None
+
+
+def _split_options(location: str) -> tuple[str, str]:
+    """Cut the options off a URI: "s3://bucket/a?region=x" -> ("s3://bucket/a", "?region=x")."""
+    options = re.search(r"\?\w+=[^/?]*$", location) if is_uri(location) else None
+    return (location[: options.start()], options.group()) if options else (location, "")

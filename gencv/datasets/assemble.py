@@ -31,7 +31,8 @@ def build_manifest(
     it names, or "" or null. Of pictures with the same bytes the first one stays, joined with the others as
     near-duplicates are, so that a dropped copy in a test set still keeps its twin out of training.
     max_distance: bits between the `phash`es of near-duplicates. balance: as `splits.balance`, split by split. Rows with
-    an error stay, with a null split. Every row is in exactly one of the two results.
+    an error stay, and get a split too, so that each split has its share of them. Every row is in exactly one of the two
+    results.
     Raises BadInput, naming both uris, if the same bytes come with two labels, and as `splits` does.
     """
     rows = tables.conform(rows, SCHEMA, "inspected rows")
@@ -40,14 +41,14 @@ def build_manifest(
     good = [error is None for error in errors]
     first = _first_of_each(columns)
     explicit = [group or "" for group in columns["group"]]
-    fixed = [Split(name) if name and ok else None for name, ok in zip(_splits(rows), good, strict=True)]
+    fixed = [Split(name) if name else None for name in _splits(rows)]
     copies = [(original, row) for row, original in enumerate(first) if original != row]
     groups = group_rows(explicit, np.concatenate([_edges(copies), _near(columns["phash"], good, max_distance)]), ids)
     # The copies still count here: an official test set that one of them came from binds the picture that stays.
     bound = settle_fixed(explicit, groups, fixed)
     reasons: dict[int, str] = {row: f"same bytes as {uris[original]}" for original, row in copies}
 
-    used = [row for row in range(len(ids)) if good[row] and row not in reasons]
+    used = [row for row in range(len(ids)) if row not in reasons]
     strata = [(str(columns["label"][row]), columns["generator"][row] or "") for row in used]
     assigned = assign_splits(
         [groups[row] for row in used], strata, fractions=fractions, seed=seed, fixed=[bound[row] for row in used]
@@ -56,6 +57,7 @@ def build_manifest(
     for row, split in zip(used, assigned, strict=True):
         splits[row] = split.value
     if balance:
+        used = [row for row in used if good[row]]
         keep = balanced(
             [columns["label"][row] for row in used],
             [columns["generator"][row] or "" for row in used],
@@ -74,7 +76,7 @@ def _first_of_each(columns: dict[str, list[Any]]) -> list[int]:
     first = []
     for row, (row_id, label, error) in enumerate(zip(columns["id"], columns["label"], columns["error"], strict=True)):
         first.append(seen.setdefault(row_id, row))
-        if label is None or error is not None:  # two broken files may well be the same: both empty, for example
+        if label is None or error is not None:
             continue
         other = labelled.setdefault(row_id, row)
         if columns["label"][other] != label:

@@ -10,7 +10,7 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import cv2
@@ -71,29 +71,6 @@ def image_size(data: bytes, *, limits: Limits = Limits()) -> tuple[int, int]:
     image = _open(data, limits)
     width, height = image.size
     return (height, width) if _orientation(image) >= 5 else (width, height)
-
-
-def decode_each(
-    files: Sequence[bytes | None], *, limits: Limits = Limits(), min_side_px: int | None = None
-) -> tuple[list[np.ndarray | None], list[str | None]]:
-    """Decode B files; where one fails, its picture is None and its error a key of IMAGE_FAULTS.
-
-    A file that is None was not found and has the error "missing". Returns the B pictures, as `decode` gives them, and
-    the B errors, None for a picture that is well.
-    """
-    images: list[np.ndarray | None] = []
-    errors: list[str | None] = []
-    for data in files:
-        image, error = None, None
-        try:
-            if data is None:
-                raise BadImage("missing")
-            image = decode(data, limits=limits, min_side_px=min_side_px)
-        except BadImage as fault:
-            error = fault.code
-        images.append(image)
-        errors.append(error)
-    return images, errors
 
 
 class _Stream(io.BytesIO):

@@ -59,6 +59,8 @@ class Transform(Settings):
             raise BadInput(f"fill is {self.fill}; grey levels from 0 to 255 are accepted.")
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
+        if self.resize == "shortest":
+            image = cut_strip(image)
         height, width = RESIZES[self.resize](image.shape[0], image.shape[1], self.resize_px)
         return crop_centre(resize(image, height, width, self.interpolation), self.size_px, self.fill)
 
@@ -74,6 +76,10 @@ class Transform(Settings):
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
+MAX_ASPECT = 20
+"""Longer side over shorter side beyond which a picture is cut before a "shortest" resize."""
+
+
 def resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
     """Resize uint8 [H, W, 3] to [height, width, 3]; a picture that has the size already is returned itself.
 
@@ -86,6 +92,18 @@ def resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np
     if image.shape[:2] == (height, width):
         return image
     return INTERPOLATIONS[interpolation](image, height, width)
+
+
+def cut_strip(image: np.ndarray) -> np.ndarray:
+    """Cut the middle out of a picture that is longer than MAX_ASPECT: the crop drops the ends anyway.
+
+    Without it a file of 91 bytes, 1 x 3,000 px, takes 1.9 GB to resize. Pictures of an ordinary shape are returned
+    themselves.
+    """
+    height, width = image.shape[:2]
+    longest = MAX_ASPECT * min(height, width)
+    top, left = max(height - longest, 0) // 2, max(width - longest, 0) // 2
+    return image[top : top + longest, left : left + longest]
 
 
 def crop_centre(image: np.ndarray, size_px: int, fill: int = 0) -> np.ndarray:

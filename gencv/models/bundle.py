@@ -25,7 +25,7 @@ from gencv.core.errors import BadInput, BrokenBundle
 from gencv.core.seeds import rng_for
 from gencv.images.preprocess import Preprocessing
 from gencv.images.transform import resize
-from gencv.models.detectors import ProbeDetector
+from gencv.models.detectors import LABELS, ProbeDetector
 from gencv.models.encoders import load_encoder
 from gencv.models.probes import PROBES, Probe
 
@@ -78,7 +78,10 @@ def load(folder: str, *, device: str = "auto") -> ProbeDetector:
         preprocessing=Preprocessing.from_dict(preprocessing) if preprocessing else None,
         thresholds=description["thresholds"],
     )
-    off = float(np.abs(score_all(detector, golden["images"]) - golden["scores"]).max())
+    try:
+        off = float(np.abs(score_all(detector, golden["images"]) - golden["scores"]).max())
+    except (KeyError, ValueError, RuntimeError) as error:  # a tensor is missing, or is of another shape
+        raise BrokenBundle(f"{folder} holds other tensors than its {detector.probe.kind} probe has: {error}") from None
     if not off <= GOLDEN_TOLERANCE:
         raise BrokenBundle(
             f"{folder} does not give its golden scores here: they are off by {off:.2g}, allowed is {GOLDEN_TOLERANCE}."
@@ -93,7 +96,8 @@ def describe(folder: str) -> dict[str, Any]:
         raise BadInput(f"{folder} holds no detector.json; give the folder that `probe` wrote.")
     try:
         description: dict[str, Any] = json.loads(storage.read_bytes(place))
-        known = description["format"] == FORMAT and description["probe"] in PROBES
+        known = description["format"] == FORMAT and description["probe"] in PROBES and description["task"] in LABELS
+        float(description["temperature"]), dict(description["thresholds"])
         Space.from_dict(description["space"])
     except (ValueError, KeyError, TypeError, BadInput) as error:
         raise BrokenBundle(f"{place} cannot be read: {error!r}") from None

@@ -8,9 +8,10 @@ Weights come from a local folder if it is there (`models_dir()/open_clip/ARCHITE
 `models_dir()/timm/NAME/*.safetensors`), else from the hub. Nothing is ever replaced by something smaller in silence.
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,6 +21,8 @@ from gencv.core.hub import hub_is_reachable, models_dir
 from gencv.images.transform import Transform
 from gencv.models.network import NetworkEncoder
 from gencv.models.starter import load_starter, load_starter_features
+
+T = TypeVar("T")
 
 
 def load_encoder(name: str, *, device: str = "auto") -> Encoder:
@@ -62,7 +65,13 @@ def load_open_clip(architecture: str, weights: str, device: str) -> Encoder:
         return model
 
     network = build() if local else fetch(f"{architecture}/{weights}", folder, build)
-    tokenizer = open_clip.get_tokenizer(architecture)
+
+    def encode_texts(texts: list[str]) -> torch.Tensor:
+        # Made when it is asked for: some families' tokenizers lie on the hub, and pictures do not need them.
+        tokenizer = fetch(f"The tokenizer of {architecture}", folder, lambda: open_clip.get_tokenizer(architecture))
+        vectors: torch.Tensor = network.encode_text(tokenizer(texts).to(device))  # type: ignore[operator]
+        return vectors
+
     transform = transform_of_open_clip(open_clip.get_model_preprocess_cfg(network))
     with torch.inference_mode():
         dim = int(network.encode_image(torch.zeros(1, 3, transform.size_px, transform.size_px)).shape[-1])  # type: ignore[operator]
@@ -73,7 +82,7 @@ def load_open_clip(architecture: str, weights: str, device: str) -> Encoder:
         transform,
         dim,
         device,
-        lambda texts: network.encode_text(tokenizer(texts).to(device)),  # type: ignore[operator]
+        encode_texts,
     )
 
 
@@ -137,14 +146,17 @@ def local_weights(folder: Path) -> Path | None:
     return files[0]
 
 
-def fetch(name: str, folder: Path, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+def fetch(name: str, folder: Path, build: Callable[[], T]) -> T:
     """Build from the hub or its cache. Raises ModelUnavailable in one sentence within seconds."""
     reachable = hub_is_reachable()
+    logging.disable(logging.ERROR)  # open_clip logs what it then raises
     try:
         return build()
     except (OSError, RuntimeError, ValueError) as error:
         why = f"the hub gave an error ({type(error).__name__})" if reachable else "the model hub cannot be reached"
         raise ModelUnavailable(f"{name} cannot be had: {why}; put its .safetensors file into {folder}.") from None
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 ENCODERS: dict[str, Callable[[str], Encoder]] = {

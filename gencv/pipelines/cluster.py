@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,18 +26,29 @@ def connect(address: str | None) -> None:
     """
     if ray.is_initialized():
         return
+    require_answer(address or os.environ.get("RAY_ADDRESS", ""))
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         with silent_stderr():
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, ValueError) as error:
+    except (ConnectionError, ValueError, RuntimeError) as error:
         raise BadInput(f"No Ray cluster answers at {address or os.environ.get('RAY_ADDRESS')!r}: {error}") from None
     context = ray.data.DataContext.get_current()
     context.print_on_execution_start = False
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = 600
+
+
+def require_answer(address: str) -> None:
+    """Raise BadInput if nothing listens at HOST:PORT; Ray itself would go on trying in silence for minutes."""
+    found = re.fullmatch(r"(?:ray://)?([\w.-]+):(\d+)", address)
+    if found:
+        try:
+            socket.create_connection((found[1], int(found[2])), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise BadInput(f"No Ray cluster answers at {address!r}: {error}.") from None
 
 
 @contextmanager
@@ -55,6 +68,12 @@ def silent_stderr() -> Iterator[None]:
 def num_gpus() -> int:
     """Return the GPUs of the connected cluster."""
     return int(ray.cluster_resources().get("GPU", 0))
+
+
+def num_cpus_of_smallest_node() -> int:
+    """Return what one process may ask for and still find a place on any node that has CPUs."""
+    counts = (int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
+    return min((count for count in counts if count), default=1)
 
 
 def num_cpus() -> int:

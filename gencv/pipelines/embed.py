@@ -15,7 +15,7 @@ from gencv.core.embeddings import SPACE, VECTORS, vector_column, vector_schema
 from gencv.core.manifest import Manifest
 from gencv.images.preprocess import Preprocessing
 from gencv.models.encoders import load_encoder
-from gencv.pipelines.parts import Infer, PartWork, map_parts
+from gencv.pipelines.parts import InferPart, PartWork, map_parts
 from gencv.pipelines.pixels import ReadPixels, stack
 
 BATCH_SIZE = {"cpu": 16, "cuda": 256}
@@ -29,7 +29,7 @@ class BuildEncoder:
     name: str
     batch_size: int
 
-    def __call__(self, device: str, threads: int) -> Infer:
+    def __call__(self, device: str, threads: int) -> InferPart:
         torch.set_num_threads(threads or torch.get_num_threads())
         encoder = load_encoder(self.name, device=device)
 
@@ -79,7 +79,7 @@ def embed(
             name="embed",
             out_dir=storage.join(out, VECTORS),
             num_parts=manifest.num_parts,
-            prepare=ReadPixels(manifest_dir, encoder.transform, augment),
+            prepare=ReadPixels(manifest_dir, encoder.transform, manifest.preprocessing is not None, augment),
             build=BuildEncoder(encoder.space.encoder, batch_size),
         ),
         address=address,
@@ -87,6 +87,6 @@ def embed(
     )
     preprocessing = augment.to_dict() if augment else manifest.preprocessing
     space = replace(encoder.space, preprocessing=preprocessing)
-    storage.write_bytes(storage.join(out, SPACE), json.dumps(space.to_dict(), indent=1).encode())
     manifest.save(out)
+    storage.write_bytes(storage.join(out, SPACE), json.dumps(space.to_dict(), indent=1).encode())
     return done

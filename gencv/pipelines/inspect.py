@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from gencv.core import storage, tables
 from gencv.core.errors import BadImage, RunConflict
-from gencv.core.manifest import IMAGE_SCHEMA, IMAGES, SCHEMA, read_or_none
+from gencv.core.manifest import IMAGE_SCHEMA, IMAGES, SCHEMA, read_image
 from gencv.core.record import ImageRecord
 from gencv.images.decode import decode, image_size
 from gencv.images.hashing import digest, perceptual_hash
@@ -41,7 +41,7 @@ def list_sources(records: Iterable[ImageRecord], out: str) -> None:
         table = pa.Table.from_pylist([row_of(record) for record in rows], LISTING_SCHEMA)
         place = tables.part_path(folder, part)
         if part in there:
-            if not tables.read_table(place, ["uri", "label"]).equals(table.select(["uri", "label"])):
+            if not tables.read_table(place).equals(table):
                 raise RunConflict(f"The sources have changed since {out} was begun; choose another --out.")
             continue
         images = [record.data for record in rows]
@@ -85,11 +85,11 @@ class Look:
             else [None] * len(listed)
         )
         images = [
-            data if data is not None else read_or_none(row["uri"]) for data, row in zip(brought, listed, strict=True)
+            data if data is not None else read_image(row["uri"]) for data, row in zip(brought, listed, strict=True)
         ]
         if self.pack:
-            write_images(self.out, part, images)
-            brought = images
+            brought = [data if isinstance(data, bytes) else None for data in images]
+            write_images(self.out, part, brought)
         rows = []
         for place, (row, data) in enumerate(zip(listed, images, strict=True)):
             where = {"part": part, "row": place} if brought[place] is not None else {"part": None, "row": None}
@@ -97,17 +97,21 @@ class Look:
         return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def look(data: bytes | None, uri: str) -> dict[str, Any]:
-    """Return id, width, height, phash, and error of one picture."""
-    seen: dict[str, Any] = {"id": digest(data if data is not None else uri.encode()), "width": None, "height": None}
+def look(data: bytes | BadImage, uri: str) -> dict[str, Any]:
+    """Return id, width, height, phash, and error of one picture.
+
+    A picture that cannot be read is told apart by its uri as well: two empty files are two rows, not duplicates.
+    """
     try:
-        if data is None:
-            raise BadImage("missing")
+        if isinstance(data, BadImage):
+            raise data
         width, height = image_size(data)
         phash = perceptual_hash(decode(data, min_side_px=HASH_SIDE_PX))
-        return {**seen, "width": width, "height": height, "phash": phash, "error": None}
+        return {"id": digest(data), "width": width, "height": height, "phash": phash, "error": None}
     except BadImage as bad:
-        return {**seen, "phash": None, "error": bad.code}
+        content = b"" if isinstance(data, BadImage) else data
+        unreadable = {"width": None, "height": None, "phash": None, "error": bad.code}
+        return {"id": digest(content + b"\0" + uri.encode()), **unreadable}
 
 
 def inspect(out: str, *, pack: bool, address: str | None = None, workers: int = 0) -> tuple[pa.Table, dict[str, Any]]:

@@ -22,10 +22,10 @@ from gencv.core import tables
 from gencv.core.errors import GencvError
 from gencv.pipelines import cluster
 
-Prepare = Callable[[int], pa.Table]
+PreparePart = Callable[[int], pa.Table]
 """The number of a part -> its rows, ready for inference or, where there is none, for writing."""
 
-Infer = Callable[[pa.Table], pa.Table]
+InferPart = Callable[[pa.Table], pa.Table]
 """Prepared rows -> rows to write; has an `error` column."""
 
 
@@ -40,14 +40,15 @@ class PartWork:
     name: str
     out_dir: str
     num_parts: int
-    prepare: Prepare
-    build: Callable[[str, int], Infer] | None = None
+    prepare: PreparePart
+    build: Callable[[str, int], InferPart] | None = None
 
 
 def map_parts(work: PartWork, *, address: str | None = None, workers: int = 0) -> dict[str, Any]:
     """Do the parts that are not there yet; returns {"parts", "rows", "seconds", "resumed_parts"} of this call.
 
-    workers: inference actors (0: one a GPU, else one a CPU). Connects to the cluster only if there is work.
+    workers: inference actors (0: one a GPU, else one a CPU), or tasks at once where there is nothing to infer.
+    Connects to the cluster only if there is work. Raises GencvError with the sentence of an error of ours in a worker.
     """
     done = set(tables.parts_in(work.out_dir))
     todo = [part for part in range(work.num_parts) if part not in done]
@@ -79,7 +80,8 @@ def plan(work: PartWork, todo: list[int], workers: int) -> ray.data.Dataset:
     """
     parts = ray.data.from_items([{"part": part} for part in todo], override_num_blocks=min(len(todo), 4000))
     if work.build is None:
-        return parts.map(Whole(work), num_cpus=1)
+        limit = ray.data.TaskPoolStrategy(size=workers) if workers else None
+        return parts.map(Whole(work), num_cpus=1, compute=limit)
     gpus = cluster.num_gpus()
     if gpus:
         pool = ray.data.ActorPoolStrategy(size=min(workers or gpus, len(todo)))
@@ -93,7 +95,7 @@ def plan(work: PartWork, todo: list[int], workers: int) -> ray.data.Dataset:
         )
     cpus = cluster.num_cpus()
     size = min(workers or cpus, len(todo))
-    threads = max(1, cpus // size)
+    threads = max(1, min(cpus // size, cluster.num_cpus_of_smallest_node()))
     pool = ray.data.ActorPoolStrategy(size=size)
     return parts.map(
         WholeActor,  # type: ignore[arg-type]
@@ -133,7 +135,7 @@ class InferActor:
         assert work.build is not None
         self.work = work
         try:
-            self.infer: Infer = work.build(device, threads)
+            self.infer: InferPart = work.build(device, threads)
         except GencvError as error:  # said when the first part comes: an actor that dies in its making says nothing
             self.infer = fail_with(str(error))
 
@@ -160,7 +162,7 @@ def commit(work: PartWork, part: int, make: Callable[[], pa.Table]) -> dict[str,
     return {"part": part, "rows": table.num_rows, "failure": ""}
 
 
-def fail_with(sentence: str) -> Infer:
+def fail_with(sentence: str) -> InferPart:
     def infer(part: pa.Table) -> pa.Table:
         raise GencvError(sentence)
 

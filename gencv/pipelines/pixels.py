@@ -17,11 +17,13 @@ from gencv.images.preprocess import Preprocessing
 class ReadPixels:
     """Part number -> `id`, `error`, and `pixels`: the bytes of uint8 [S, S, 3], null for a picture with an error.
 
+    stored: the pictures are what `preprocess` stored, which is decoded whole, as the detector does in memory.
     augment: makes of each raw picture what `preprocess` would have stored, blur and all, before `prepare` sees it.
     """
 
     manifest_dir: str
     prepare: Prepare
+    stored: bool = False
     augment: Preprocessing | None = None
 
     def __call__(self, part: int) -> pa.Table:
@@ -35,7 +37,7 @@ class ReadPixels:
         if self.augment is not None:
             data = self.augment.store(decode(data, min_side_px=self.augment.decode_side_px), image_id, split)
             return self.prepare(decode(data))
-        return self.prepare(decode(data, min_side_px=self.prepare.decode_side_px))
+        return self.prepare(decode(data, min_side_px=None if self.stored else self.prepare.decode_side_px))
 
 
 def map_pictures(
@@ -55,8 +57,9 @@ def map_pictures(
         result = None
         if error is None:
             try:
-                if data is None:
-                    raise BadImage("missing")
+                if isinstance(data, BadImage):
+                    raise data
+                assert data is not None
                 result = make(data, image_id, split or "")
             except BadImage as bad:
                 error = bad.code

@@ -14,7 +14,7 @@ from gencv.core.predictions import Predictions
 from gencv.models import bundle
 from gencv.models.detectors import ProbeDetector
 from gencv.pipelines.embed import BATCH_SIZE, in_batches
-from gencv.pipelines.parts import Infer, PartWork, map_parts
+from gencv.pipelines.parts import InferPart, PartWork, map_parts
 from gencv.pipelines.pixels import ReadPixels
 
 SCORES = "scores"
@@ -27,7 +27,7 @@ class BuildDetector:
     bundle_dir: str
     batch_size: int
 
-    def __call__(self, device: str, threads: int) -> Infer:
+    def __call__(self, device: str, threads: int) -> InferPart:
         torch.set_num_threads(threads or torch.get_num_threads())
         detector = bundle.load(self.bundle_dir, device=device)
 
@@ -61,12 +61,13 @@ def predict(
     Raw pictures go through the detector's whole preprocessing; preprocessed ones through what is left of it.
     """
     scores_dir = storage.join(out, SCORES)
+    prepare = detector.prepare.for_pictures(manifest.preprocessing)
     done = map_parts(
         PartWork(
             name="predict",
             out_dir=scores_dir,
             num_parts=manifest.num_parts,
-            prepare=ReadPixels(manifest_dir, detector.prepare.for_pictures(manifest.preprocessing)),
+            prepare=ReadPixels(manifest_dir, prepare, manifest.preprocessing is not None),
             build=BuildDetector(bundle_dir, batch_size),
         ),
         address=address,

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gencv.core import storage, tables
-from gencv.core.errors import BadInput
 from gencv.core.manifest import IMAGE_SCHEMA, IMAGES, Manifest
 from gencv.images.decode import decode
 from gencv.images.preprocess import Preprocessing
@@ -43,12 +42,9 @@ def preprocess(
 ) -> tuple[Manifest, dict[str, Any]]:
     """Write a packed manifest of preprocessed pictures into `out`; returns it and what map_parts does.
 
-    Ids stay those of the original bytes. Raises BadInput if the pictures were preprocessed before.
+    The pictures must be raw: `manifest.preprocessing` is None. Ids stay those of the original bytes.
     """
-    if manifest.preprocessing is not None:
-        raise BadInput(
-            f"The pictures of {manifest_dir} were preprocessed before; give the manifest that `manifest` wrote."
-        )
+    assert manifest.preprocessing is None
     images_dir = storage.join(out, IMAGES)
     done = map_parts(
         PartWork(
@@ -61,7 +57,7 @@ def preprocess(
         workers=workers,
     )
     errors = tables.read_parts(images_dir, ["error"])["error"]
-    size = pa.array([preprocessing.size_px] * len(manifest), pa.int32())
+    size = pc.if_else(pc.is_null(errors), pa.scalar(preprocessing.size_px, pa.int32()), None)
     places = range(len(manifest))
     columns = {
         "part": pa.array([place // tables.ROWS_PER_PART for place in places], pa.int32()),
@@ -69,7 +65,6 @@ def preprocess(
         "width": size,
         "height": size,
         "error": errors,
-        "split": pc.if_else(pc.is_null(errors), manifest.table["split"], None),
     }
     table = manifest.table
     for name, column in columns.items():

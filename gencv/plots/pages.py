@@ -10,6 +10,7 @@ from gencv.core.embeddings import Embeddings
 from gencv.core.errors import BadImage, BadInput
 from gencv.core.manifest import Manifest, read_images
 from gencv.core.predictions import Predictions
+from gencv.core.record import Split
 from gencv.core.seeds import uniform_for
 from gencv.evaluate.calibration import Threshold
 from gencv.evaluate.generators import GeneratorRow
@@ -26,7 +27,12 @@ from gencv.runs.report import Report
 
 NUM_SAMPLES = 18
 NUM_PAIRS = 6
-MAX_POINTS = 2000
+FITTED_ON = {
+    Split.TEST: "Nothing was fitted on these rows.",
+    Split.VAL: "These are validation rows: the threshold and the temperature may have been set on them.",
+    Split.TRAIN: "These are training rows: the detector may have been fitted on them, so the figures flatter it.",
+}
+"""What a reader must know of the rows of a split."""
 PRIMARY = ("auroc", "balanced_accuracy", "eer", "accuracy", "precision", "recall", "f1", "average_precision")
 
 
@@ -115,6 +121,7 @@ def evaluation_report(
     labels: tuple[str, str],
     threshold: Threshold,
     preprocessing: Preprocessing | None,
+    split: Split,
     manifest: Manifest,
     predictions: Predictions,
     features: np.ndarray,
@@ -122,7 +129,7 @@ def evaluation_report(
     generators: Sequence[GeneratorRow],
     seed: int,
 ) -> Report:
-    """Show how a detector did on rows it was not fitted on.
+    """Show how a detector did on the rows of a split.
 
     features: float32 [N, D], row by row with `manifest` and `predictions`.
     """
@@ -144,7 +151,7 @@ def evaluation_report(
     report.note(
         f"The threshold {threshold.value:.4f} ({threshold.name}) was frozen on validation, where it gave "
         f"{threshold.expected_fpr:.1%} false positives and {threshold.expected_fnr:.1%} false negatives. "
-        "Nothing was fitted on these rows. The training pictures were not audited for shortcuts: a figure near 1 may "
+        f"{FITTED_ON[split]} The training pictures were not audited for shortcuts: a figure near 1 may "
         "come from a difference in content, size, or compression."
     )
     report.figures(
@@ -266,7 +273,7 @@ def _mistakes(
 
 def _map(report: Report, vectors: np.ndarray, manifest: Manifest, seed: int = 0) -> None:
     try:
-        projection = project(vectors, seed, MAX_POINTS)
+        projection = project(vectors, seed)
     except BadInput:  # fewer than three pictures
         return
     names = [f"{manifest['generator'][row]}" for row in projection.rows]
@@ -300,7 +307,7 @@ def _pictures(manifest: Manifest, rows: Sequence[int]) -> list[np.ndarray | None
     images: list[np.ndarray | None] = []
     for data in read_images(table, manifest.images_dir):
         try:
-            images.append(decode(data, min_side_px=256) if data is not None else None)
+            images.append(decode(data, min_side_px=256) if isinstance(data, bytes) else None)
         except BadImage:
             images.append(None)
     return images

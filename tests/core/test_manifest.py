@@ -5,8 +5,8 @@ import pytest
 from fakes import manifest, rows
 
 from gencv.core import tables
-from gencv.core.errors import BadInput
-from gencv.core.manifest import IMAGE_SCHEMA, Manifest, read_part
+from gencv.core.errors import BadImage, BadInput
+from gencv.core.manifest import IMAGE_SCHEMA, Manifest, read_image, read_part
 from gencv.core.record import Split
 
 
@@ -38,7 +38,9 @@ def test_bytes_are_found_packed_or_at_their_uri(tmp_path: Path) -> None:
     columns = {"part": [7, None, None, None], "row": [1, None, None, None], "error": [None, None, None, "empty"]}
     table = rows(4, uri=["x", str(tmp_path / "a.jpg"), str(tmp_path / "gone.jpg"), "y"], **columns)
     Manifest(table, images_dir=str(images)).save(str(tmp_path / "run"))
-    assert read_part(str(tmp_path / "run"), 0)[1] == [b"one", b"at the uri", None, None]
+    images = read_part(str(tmp_path / "run"), 0)[1]
+    assert images[:2] == [b"one", b"at the uri"] and images[3] is None  # the error was known before
+    assert isinstance(images[2], BadImage) and images[2].code == "missing"
     (tmp_path / "run").rename(tmp_path / "moved")  # a packed run can travel
     assert read_part(str(tmp_path / "moved"), 0)[1][0] == b"one"
 
@@ -49,6 +51,7 @@ def test_bytes_are_found_packed_or_at_their_uri(tmp_path: Path) -> None:
         ({"id": "same"}, "names 3 pictures twice"),
         ({"label": 2}, r"labels \[2\]"),
         ({"split": "dev"}, "split 'dev'"),
+        ({"split": None}, "split None"),
         ({"group": "g", "split": ["train", "test", "test", "test"]}, "more than one split, 'g'"),
     ],
 )
@@ -57,8 +60,16 @@ def test_a_manifest_that_leaks_or_lies_is_refused(columns: dict[str, object], sa
         manifest(4, **columns).check()
 
 
-def test_a_row_with_an_error_needs_no_split() -> None:
-    manifest(4, error=[None, "empty", None, None], split=["train", None, "train", "train"]).check()
+def test_the_order_of_rows_is_part_of_the_digest_for_parts_are_cut_by_it() -> None:
+    base = manifest(10)
+    assert Manifest(base.table.take(list(reversed(range(10))))).digest() != base.digest()
+
+
+def test_a_file_that_cannot_be_opened_is_told_apart_from_one_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "folder.jpg").mkdir()
+    uris = [str(tmp_path / "folder.jpg"), str(tmp_path / "gone.jpg"), "http://example.org/a.jpg"]
+    faults = [fault.code for fault in map(read_image, uris) if isinstance(fault, BadImage)]
+    assert faults == ["unreadable", "missing", "unreadable"]
 
 
 def test_a_folder_without_a_manifest_says_what_to_give(tmp_path: Path) -> None:

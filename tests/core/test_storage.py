@@ -17,6 +17,18 @@ def test_bytes_come_back_by_path_and_by_uri(tmp_path: Path) -> None:
     assert not storage.exists(str(tmp_path / "absent"))
 
 
+@pytest.mark.parametrize("name", ["a b.jpg", "a%41#1.jpg", "what?.jpg", "ü.jpg"])
+def test_a_name_in_a_uri_stands_as_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    assert storage.names_in(f"file://{tmp_path}") == [name]
+    assert storage.read_bytes(storage.join(f"file://{tmp_path}", name)) == b"x"
+
+
+def test_the_options_of_a_uri_stay_behind_the_path() -> None:
+    assert storage.join("s3://bucket/a/?region=x", "b", "c") == "s3://bucket/a/b/c?region=x"
+    assert storage.join("/", "b") == "/b"
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     place = tmp_path / "file"
     storage.write_bytes(str(place), b"old")
@@ -35,5 +47,7 @@ def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BadInput, match="cannot be written"):
         storage.write_bytes(str(tmp_path / "file" / "below"), b"")
+    with pytest.raises(BadInput, match="is a file"):
+        storage.names_in(str(tmp_path / "file"))
     with pytest.raises(BadInput, match="no location"):
         storage.read_bytes("nowhere://x/y")

@@ -63,11 +63,14 @@ def test_an_explicit_group_in_two_official_splits_is_an_error() -> None:
         build([row(0, group="g", split="train"), row(1, group="g", split="test")])
 
 
-def test_a_row_with_an_error_stays_without_a_split() -> None:
-    broken = {"error": "empty", "phash": None, "split": "test", "group": "g"}
-    rows, excluded = build([row(0, id="e", **broken), row(1, id="e", **broken), row(2, group="g", split="train")])
-    assert [(r["error"], r["split"]) for r in rows] == [("empty", None), (None, "train")]
-    assert excluded[0]["reason"] == "same bytes as /0.jpg"
+def test_rows_with_an_error_stay_and_are_spread_over_the_splits() -> None:
+    broken = [row(n, id=f"broken {n}", error="empty", phash=None) for n in range(100, 120)]
+    rows, excluded = build([*(row(n) for n in range(20)), *broken], fractions=(0.5, 0.25, 0.25))
+    splits = [found["split"] for found in rows if found["error"]]
+    assert not excluded and len(splits) == 20
+    assert min(splits.count(split) for split in ("train", "val", "test")) >= 3
+    fixed, _ = build([row(0, split="test"), row(1, id="b", error="empty", phash=None, split="test")])
+    assert [found["split"] for found in fixed] == ["test", "test"]
 
 
 def test_balance_drops_with_a_reason() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 
 from gencv.core.errors import BadInput, UnknownName
-from gencv.images.transform import INTERPOLATIONS, RESIZES, Transform, resize
+from gencv.images.transform import INTERPOLATIONS, RESIZES, Transform, cut_strip, resize
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (300, 300, 3), dtype=np.uint8)
@@ -114,3 +114,12 @@ def test_missing_fields_and_unknown_filters_are_named() -> None:
         Transform.from_dict({"size_px": 8})
     with pytest.raises(UnknownName, match="bicubic"):
         resize(NOISE, 8, 8, "lanczos")
+
+
+def test_a_very_long_picture_costs_no_more_than_its_middle() -> None:
+    transform = Transform(size_px=32, resize_px=36)
+    thread = np.zeros((60_000, 1, 3), np.uint8)
+    thread[30_000 - 10 : 30_000 + 10] = 200
+    assert transform(thread).shape == (32, 32, 3) and transform(thread).min() == 200
+    wide = np.random.default_rng(0).integers(0, 256, (10, 200, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(cut_strip(wide), wide)  # 20 to 1 is left alone

@@ -113,3 +113,33 @@ def test_help_shows_the_job_and_its_flags(job: Job) -> None:
     }.items():
         code, stdout, _ = job(name, "--help")
         assert code == 0 and flag in stdout
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--max-bad-fraction", "-1"), ("--max-bad-fraction", "nan"), ("--workers", "-3"), ("--batch-size", "-1")],
+)
+def test_a_number_that_cannot_be(job: Job, tmp_path: Path, flag: str, value: str) -> None:
+    assert "is accepted" in sentence(
+        job("evaluate", "--bundle", "b", "--manifest", "m", "--out", tmp_path, flag, value)
+    )
+
+
+def test_preprocessing_flags_without_augment(job: Job, tmp_path: Path) -> None:
+    said = sentence(job("embed", "--manifest", tmp_path, "--jpeg-quality", "30", "--out", tmp_path / "out"))
+    assert "nothing without --augment" in said
+
+
+def test_a_cluster_that_does_not_answer(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gencv.pipelines import cluster
+
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    said = sentence(
+        job("manifest", "--source", "starter:?crops=1", "--out", tmp_path / "out", "--address", "127.0.0.1:1")
+    )
+    assert "No Ray cluster answers at '127.0.0.1:1'" in said
+
+
+def test_an_out_that_is_a_file_and_a_check_of_nothing(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert "is a file" in sentence(job("manifest", "--source", "starter:", "--out", tmp_path / "file"))

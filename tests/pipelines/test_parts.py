@@ -7,7 +7,7 @@ import pytest
 
 from gencv.core import tables
 from gencv.core.errors import BadInput, GencvError
-from gencv.pipelines.parts import Infer, PartWork, from_ipc, map_parts, to_ipc
+from gencv.pipelines.parts import InferPart, PartWork, from_ipc, map_parts, to_ipc
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
 
@@ -16,7 +16,7 @@ def prepare(part: int) -> pa.Table:
     return pa.table({"id": [f"{part}-{row}" for row in range(3)], "error": pa.array([None] * 3, pa.string())})
 
 
-def build(device: str, threads: int) -> Infer:
+def build(device: str, threads: int) -> InferPart:
     pid = os.getpid()
     return lambda part: part.append_column("pid", pa.array([pid] * part.num_rows)).append_column(
         "device", [[device] * 3]
@@ -41,6 +41,24 @@ def test_as_many_actors_as_asked_for_do_the_work(tmp_path: Path, ray_local: None
     done = tables.read_parts(str(tmp_path))
     assert len(done) == 18 and set(done["device"].to_pylist()) == {"cpu"}
     assert len(set(done["pid"].to_pylist())) <= workers
+
+
+def test_with_a_gpu_preparing_and_inferring_are_two_stages(tmp_path: Path, ray_with_gpu: None) -> None:
+    def prepare_here(part: int) -> pa.Table:
+        return prepare(part).append_column("prepared_by", pa.array([os.getpid()] * 3))
+
+    map_parts(PartWork(name="test", out_dir=str(tmp_path), num_parts=5, prepare=prepare_here, build=build))
+    done = tables.read_parts(str(tmp_path))
+    assert done["id"].to_pylist() == [f"{part}-{row}" for part in range(5) for row in range(3)]
+    assert set(done["device"].to_pylist()) == {"cuda"} and len(set(done["pid"].to_pylist())) == 1
+    assert not set(done["prepared_by"].to_pylist()) & set(done["pid"].to_pylist())
+
+
+@pytest.mark.parametrize("how", [{"prepare": "fail"}, {"build": "fail"}])
+def test_an_error_of_ours_comes_back_from_either_stage(tmp_path: Path, ray_with_gpu: None, how: dict[str, str]) -> None:
+    stages: dict[str, Any] = {"prepare": prepare, "build": build, **dict.fromkeys(how, fail)}
+    with pytest.raises(GencvError, match=r"^This folder is not there\.$"):
+        map_parts(PartWork(name="test", out_dir=str(tmp_path), num_parts=2, **stages))
 
 
 def fail(*_: object) -> pa.Table:

@@ -6,8 +6,9 @@ import pytest
 
 from gencv.core.errors import BadInput, RunConflict, TooManyBad, UnknownName
 from gencv.core.settings import Settings
+from gencv.runs.launch import launch, parse
 from gencv.runs.report import Report
-from gencv.runs.run import Run, launch, parse
+from gencv.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,11 @@ def test_a_run_fails_for_bad_pictures_only_after_it_is_written(tmp_path: Path) -
     with pytest.raises(TooManyBad, match=r"2 of 39 pictures failed, more than --max-bad-fraction 0\.05"):
         run.finish(Report("Test"), counts={"rows": 39}, figures={"x": 1}, bad=bad, total=39)
     facts = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert facts["ok"] is False and facts["num_bad"] == 2 and facts["bad"][1] == {"uri": "/pictures/c.jpg", "error": "empty"}
+    assert (
+        facts["ok"] is False
+        and facts["num_bad"] == 2
+        and facts["bad"][1] == {"uri": "/pictures/c.jpg", "error": "empty"}
+    )
     assert "/pictures/&lt;b&gt;.jpg" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -72,12 +77,17 @@ def test_a_kept_configuration_repeats_a_run_and_flags_go_before_it(tmp_path: Pat
         out=str(tmp_path / "run"), seed=8, blur=Blur(sigma_px=3.0, splits=("train", "val"))
     )
     (tmp_path / "other.json").write_text('{"config": {"colour": 1}}')
-    for argv, says in ((["--config"], "needs the path"), (["--config", str(tmp_path / "other.json")], "no config.json")):
+    for argv, says in (
+        (["--config"], "needs the path"),
+        (["--config", str(tmp_path / "other.json")], "no config.json"),
+    ):
         with pytest.raises(BadInput, match=says):
             parse(Config, argv, "")
 
 
-def test_what_a_user_can_mend_is_one_sentence_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_user_can_mend_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def main(config: Config, run: Run) -> None:
         raise BadInput("Give another folder.")
 

@@ -1,0 +1,108 @@
+"""The command line of every job: flags into its Config, expected errors into one sentence and exit code 2."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import tyro
+
+from gencv.core import storage
+from gencv.core.errors import BadInput, GencvError
+from gencv.runs.run import Run
+
+
+def launch(main: Callable[..., None], argv: list[str] | None = None) -> None:
+    """Parse the command line into `main`'s Config, run it (with a Run if it takes one), and say errors in one sentence.
+
+    Exit codes: 0 done, 2 something that the user can mend (said on stderr), 130 stopped by the user.
+    """
+    config_type, *has_run = [kind for name, kind in get_type_hints(main).items() if name != "return"]
+    job = Path(sys.modules[main.__module__].__file__ or "job").stem
+    try:
+        description = sys.modules[main.__module__].__doc__ or ""
+        config = settle(parse(config_type, sys.argv[1:] if argv is None else argv, description, job))
+        if not has_run:  # a job that leaves nothing behind
+            main(config)
+            return
+        main(config, Run(job, config))
+    except GencvError as error:
+        print(f"{job}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{job}: stopped; the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+
+
+def parse(config_type: type, argv: list[str], description: str, job: str = "") -> Any:
+    """Return the configuration that a command line gives; its own checks may raise BadInput.
+
+    `--config FILE` takes the configuration that a run of this job kept as the defaults.
+    """
+    default = None
+    argv = [word for flag in argv for word in (flag.split("=", 1) if flag.startswith("--config=") else [flag])]
+    if "--config" in argv:
+        at = argv.index("--config")
+        if at + 1 == len(argv):
+            raise BadInput("--config needs the path of a run's config.json.")
+        default = from_file(config_type, argv[at + 1], job)
+        argv = argv[:at] + argv[at + 2 :]
+    description += "\n--config FILE repeats the run that left this config.json; other flags go before it."
+    return tyro.cli(
+        config_type, args=argv, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,)
+    )
+
+
+def from_file(config_type: type, place: str, job: str) -> Any:
+    """Read a configuration that a run kept. Raises BadInput if it is another job's, or none."""
+    try:
+        saved = json.loads(storage.read_bytes(place))
+        if job and saved["job"] != job:
+            raise BadInput(f"{place} is of the job {saved['job']}, not of {job}.")
+        return build(config_type, saved["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{place} is no config.json of a run: {error}") from None
+
+
+def build(config_type: type, values: dict[str, Any]) -> Any:
+    """Build a dataclass from JSON: lists become tuples, nested dataclasses are built by their own type."""
+    hints = get_type_hints(config_type)
+    return config_type(**{name: revive(hints[name], value) for name, value in values.items()})
+
+
+def revive(kind: Any, value: Any) -> Any:
+    if is_dataclass(kind) and isinstance(value, dict):
+        return build(kind, value)  # type: ignore[arg-type]
+    return tuple(value) if isinstance(value, list) else value
+
+
+def settle(config: Any) -> Any:
+    """Return the configuration with absolute paths, for workers elsewhere have another working directory.
+
+    Raises BadInput for a relative --out under `ray job submit`, whose working directory vanishes with the job, and for
+    numbers that cannot be.
+    """
+    for name, accepted in LIMITS.items():
+        value = getattr(config, name, accepted[0])
+        if not accepted[0] <= value <= accepted[1]:
+            flag = name.replace("_", "-")
+            raise BadInput(f"--{flag} is {value}; a number from {accepted[0]} to {accepted[1]} is accepted.")
+    paths = {name: getattr(config, name) for name in PATHS if getattr(config, name, "")}
+    relative = {name: path for name, path in paths.items() if not storage.is_uri(path) and not Path(path).is_absolute()}
+    for name in relative.keys() & {"out", "xlsx"}:
+        if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+            raise BadInput(
+                f"--{name} {relative[name]!r} would vanish with the job's working directory; "
+                "give an absolute path or a URI."
+            )
+    return replace(config, **{name: str(Path(path).absolute()) for name, path in relative.items()})
+
+
+PATHS = ("out", "manifest", "embeddings", "bundle", "xlsx")
+"""Fields that name a place."""
+
+LIMITS = {"max_bad_fraction": (0, 1), "workers": (0, 100_000), "batch_size": (0, 100_000)}
+"""What is accepted for the numbers that say how a run is carried out."""
