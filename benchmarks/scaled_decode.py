@@ -45,7 +45,7 @@ def groups(folder: Path, count: int) -> Iterator[tuple[str, list[bytes]]]:
             quality, sampling = ((75, "420"), (90, "420"), (95, "444"))[index % 3]
             files.append(simplejpeg.encode_jpeg(enlarge(image, width, height, rng), quality, "RGB", sampling))
         yield f"{width}x{height}", files
-    for side in (3, 6):
+    for side in (3, 4, 5, 6):
         yield f"mosaic {side}x{side}", [mosaic(photographs, side, rng) for _ in range(count // 4)]
 
 
