@@ -88,7 +88,7 @@ def test_round_trip_through_json_and_digest() -> None:
     again = Transform.from_dict(json.loads(json.dumps(transform.to_dict())))
     assert again == transform and again.digest() == transform.digest() and hash(again) == hash(transform)
     assert transform.digest() != Transform(size_px=224, resize_px=256, interpolation="area").digest()
-    assert transform.decode_side_px == 512
+    assert transform.decode_side_px == 768
 
 
 @pytest.mark.parametrize(
