@@ -56,7 +56,11 @@ def read_table(location: str, columns: list[str] | None = None, row_group: int |
 def write_table(table: pa.Table, location: str, *, rows_per_group: int | None = None) -> None:
     """Write one Parquet file, whole or not at all."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, row_group_size=rows_per_group, compression="zstd")
+    # Pictures are compressed already, and vectors hardly compress: trying costs more than decoding the pictures again.
+    dense = any(pa.types.is_binary(kind) or pa.types.is_fixed_size_list(kind) for kind in table.schema.types)
+    pq.write_table(
+        table, sink, row_group_size=rows_per_group, compression="none" if dense else "zstd", use_dictionary=not dense
+    )
     storage.write_bytes(location, memoryview(sink.getvalue()))
 
 
