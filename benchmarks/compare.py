@@ -3,7 +3,7 @@
     python benchmarks/compare.py
     python benchmarks/compare.py --encoder ViT-B-32/random --count 768 --clip-retrieval /opt/cr/bin/clip-retrieval
 
-RESULT
+Results: docs/results.md.
 
 Each way is a process of its own, one after the other, and the files are the same. The plain loop and `datasets.map`
 run the very network that gencv runs, on Pillow's decode and torchvision's arithmetic. "Steady" starts when each worker

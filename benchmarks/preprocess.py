@@ -2,7 +2,7 @@
 
     python benchmarks/preprocess.py
 
-RESULT
+Results: docs/results.md.
 
 Interleaved, on the same cores: `gencv.pipelines.preprocess` over Ray, from files to Parquet parts; one plain process a
 core with simplejpeg and OpenCV, from bytes in memory to bytes in memory; one a core with Pillow, which most code uses.

@@ -2,7 +2,7 @@
 
     python benchmarks/scaled_decode.py
 
-RESULT
+Results: docs/results.md. For the transform 3.0 is accepted at half the sides or less; before a JPEG nothing is.
 
 Each JPEG is decoded in full and with `min_side_px` = factor x the side that the resize aims at, prepared in the same
 way (`Transform` of the encoder: bicubic, antialiased; `Preprocessing`: area, then JPEG; the same without the JPEG), and

@@ -46,7 +46,7 @@ class Config:
     address: str | None = None
     """Ray cluster; default: a running one, else a local one."""
     workers: int = 0
-    """Tasks at once; default: one a CPU."""
+    """Processes; default: one a CPU."""
 
     def __post_init__(self) -> None:
         if not self.source:

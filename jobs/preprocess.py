@@ -30,7 +30,7 @@ class Config:
     address: str | None = None
     """Ray cluster; default: a running one, else a local one."""
     workers: int = 0
-    """Tasks at once; default: one a CPU."""
+    """Processes; default: one a CPU."""
 
 
 def main(config: Config, run: Run) -> None:

@@ -168,8 +168,9 @@ def _jpeg_pixels(data: bytes, min_side_px: int | None) -> np.ndarray | None:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         if colours not in ("YCbCr", "Gray"):  # RGB and CMYK: simplejpeg does not convert them as Pillow does
             return None
-        # Between 5/8 and the full size libjpeg has slow kernels only, so that nothing is gained.
-        side = min_side_px if min_side_px and 8 * min_side_px <= 5 * min(height, width) else 0
+        # Above half the size little is gained: libjpeg's 7/8 and 3/4 are slow, and 5/8 moves embeddings the most
+        # (docs/results.md).
+        side = min_side_px if min_side_px and 2 * min_side_px <= min(height, width) else 0
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, min_height=side, min_width=side)
         return pixels
     except ValueError as error:
