@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from fakes import manifest, write_pictures
 
+from gencv.core.manifest import Manifest
+
 Job = Callable[..., tuple[int, str, str]]
 
 
@@ -85,6 +87,12 @@ def test_a_folder_of_another_kind(job: Job, tmp_path: Path, name: str, flags: li
 def test_a_preprocessing_that_cannot_be(job: Job, tmp_path: Path, flags: list[str], says: str) -> None:
     manifest(4).save(str(tmp_path / "m"))
     assert says in sentence(job("preprocess", "--manifest", tmp_path / "m", *flags, "--out", tmp_path / "out"))
+
+
+def test_pictures_that_were_preprocessed_before(job: Job, tmp_path: Path) -> None:
+    Manifest(manifest(4).table, preprocessing={"size_px": 224}).save(str(tmp_path / "m"))
+    said = sentence(job("preprocess", "--manifest", tmp_path / "m", "--out", tmp_path / "out"))
+    assert "preprocessed before" in said and not (tmp_path / "out").exists()
 
 
 def test_splits_that_do_not_add_up(job: Job, tmp_path: Path) -> None:

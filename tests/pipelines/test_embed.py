@@ -7,7 +7,6 @@ from fakes import manifest, write_pictures
 
 from gencv.core.contracts import Encoder
 from gencv.core.embeddings import Embeddings
-from gencv.core.errors import BadInput
 from gencv.core.manifest import Manifest, read_part
 from gencv.images.preprocess import Preprocessing
 from gencv.models.encoders import load_encoder
@@ -87,5 +86,3 @@ def test_stored_bytes_are_those_of_one_picture_alone(
     original = decode(Path(rows["uri"][row].as_py()).read_bytes(), min_side_px=recipe.decode_side_px)
     assert images[row] == recipe.store(original, rows["id"][row].as_py(), rows["split"][row].as_py())
     assert made["error"][299] == "missing" and made["width"][298:] == [224, None]
-    with pytest.raises(BadInput, match="preprocessed before"):
-        preprocess(str(tmp_path / "out"), made, recipe, str(tmp_path / "twice"))
