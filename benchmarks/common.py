@@ -19,6 +19,7 @@ import simplejpeg
 
 from gencv.core import storage, tables
 from gencv.core.manifest import SCHEMA, Manifest
+from gencv.core.record import picture_id
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 """Pictures of the size and quality of ImageNet's."""
@@ -83,8 +84,9 @@ def draw(rng: np.random.Generator) -> np.ndarray:
 
 def write_manifest(paths: Sequence[Path], folder: Path) -> tuple[str, Manifest]:
     """Write a manifest of files that stay where they are, all of the split `train`; a file may be named twice."""
+    ids = {path: picture_id(path.read_bytes()) for path in set(paths)}
     columns: dict[str, list[Any]] = {
-        "id": [f"{index:032x}" for index in range(len(paths))],
+        "id": [ids[path] for path in paths],
         "uri": [str(path) for path in paths],
         "group": [f"{index:032x}" for index in range(len(paths))],
         "split": ["train"] * len(paths),

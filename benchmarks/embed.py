@@ -3,7 +3,7 @@
     python benchmarks/embed.py
     python benchmarks/embed.py --memory
 
-Result on 2 vCPU AMD EPYC (docs/results.md): 1.03 of plain processes by the clock, .92 by CPU time; memory 1.03.
+Result on 2 vCPU AMD EPYC (docs/results.md): .95 of plain processes by the clock, .96 by CPU time; memory 1.03.
 
 Interleaved, on the same cores, with the same functions and batches: `gencv.pipelines.embed` over Ray; one plain
 process a core with one thread each; one plain process with a thread a core. The better plain one is the measure.

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from gencv.core.manifest import SCHEMA, Manifest
+from gencv.core.record import picture_id
 
 if TYPE_CHECKING:
     from gencv.models.probes import Labelled
@@ -51,6 +52,12 @@ def write_pictures(folder: Path, count: int, *, first: int = 0, size: tuple[int,
     for index, path in enumerate(paths, first):
         Image.fromarray(picture(index, *size)).save(path, quality=90)
     return paths
+
+
+def manifest_of(paths: list[Path], **columns: Any) -> Manifest:
+    """Make a manifest of files that stay where they are."""
+    ids = [picture_id(path.read_bytes()) for path in paths]
+    return manifest(len(paths), id=ids, uri=[str(path) for path in paths], **columns)
 
 
 def blobs(count: int, seed: int, *, gap: float = 0.5) -> "Labelled":

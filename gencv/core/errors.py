@@ -8,6 +8,7 @@
     │   └── RunConflict       --out holds a run that was made in another way
     ├── ModelUnavailable      weights that cannot be had here, and the folder to put them in
     ├── BrokenBundle          a detector bundle that is incomplete or does not give its golden scores
+    ├── TrainingFailed        a training that cannot go on; its last good checkpoint is kept
     ├── NotSupported          this encoder or detector cannot do that
     └── TooManyBad            more pictures failed than --max-bad-fraction allows
 
@@ -20,6 +21,7 @@ from collections.abc import Iterable
 IMAGE_FAULTS = {
     "missing": "the file is not there",
     "unreadable": "the file cannot be opened",
+    "changed": "the file has changed since the manifest was made",
     "empty": "the file has no bytes",
     "not_an_image": "the bytes are no JPEG, PNG, WebP, BMP, GIF, TIFF, HEIF, or AVIF",
     "truncated": "the picture breaks off before its end",
@@ -27,6 +29,7 @@ IMAGE_FAULTS = {
     "too_many_bytes": "the file is larger than the limit",
     "too_many_pixels": "the picture has more pixels than the limit",
     "too_small": "the picture is smaller than the limit",
+    "no_face": "no face was found in the picture",
 }
 
 
@@ -79,6 +82,10 @@ class ModelUnavailable(GencvError):
 
 class BrokenBundle(GencvError):
     """A detector bundle that is incomplete, was changed, or does not give its golden scores on this machine."""
+
+
+class TrainingFailed(GencvError):
+    """A training that cannot go on: where it stopped and what may help. Its last good checkpoint is kept."""
 
 
 class NotSupported(GencvError):

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,11 @@ import pyarrow.parquet as pq
 
 from gencv.core import storage, tables
 from gencv.core.errors import BadImage, BadInput
-from gencv.core.record import Split
+from gencv.core.record import Split, picture_id
 
 SCHEMA = pa.schema(
     [
-        ("id", pa.string()),  # digest of the original bytes; of the uri where there are none
+        ("id", pa.string()),  # picture_id of the original bytes; of these and a number if they cannot be read
         ("uri", pa.string()),  # where the picture came from, for people and for reading it again
         ("part", pa.int32()),  # where its bytes lie in images/, null if only at the uri
         ("row", pa.int32()),
@@ -155,19 +156,56 @@ def read_images(rows: pa.Table, images_dir: str) -> list[bytes | BadImage | None
     """Return the bytes of some rows, from the packed parts or from their uri; see `read_part`."""
     images: list[bytes | BadImage | None] = [None] * rows.num_rows
     packed: dict[int, list[tuple[int, int]]] = {}
-    parts, places, uris, errors = (rows[name].to_pylist() for name in ("part", "row", "uri", "error"))
-    for index, (part, place, uri, error) in enumerate(zip(parts, places, uris, errors, strict=True)):
+    columns = (rows[name].to_pylist() for name in ("id", "part", "row", "uri", "error"))
+    for index, (row_id, part, place, uri, error) in enumerate(zip(*columns, strict=True)):
         if error is not None:
             continue
         if part is not None:
             packed.setdefault(part, []).append((index, place))
         else:
-            images[index] = read_image(uri)
+            images[index] = read_checked(uri, row_id)
     for part, wanted in packed.items():
         column = tables.read_table(tables.part_path(images_dir, part), ["bytes"])["bytes"]
         for index, place in wanted:
             images[index] = column[place].as_py()
     return images
+
+
+class PictureReader:
+    """Reads single pictures of a manifest folder in any order, as training does; files stay open in between."""
+
+    def __init__(self, folder: str) -> None:
+        self.manifest = Manifest.load(folder)
+        self._columns = {name: self.manifest[name] for name in ("id", "uri", "part", "row", "error")}
+        self._open = lru_cache(maxsize=256)(self._open_part)
+
+    def read(self, row: int) -> bytes:
+        """Return the bytes of a row. Raises BadImage for a row with an error, or whose file is gone or changed."""
+        row_id, uri, part, place, error = (self._columns[name][row] for name in ("id", "uri", "part", "row", "error"))
+        if error is not None:
+            raise BadImage(error)
+        if part is None:
+            data = read_checked(uri, row_id)
+            if isinstance(data, BadImage):
+                raise data
+            return data
+        file = self._open(part)
+        group, place = divmod(place, file.metadata.row_group(0).num_rows)
+        found: bytes = file.read_row_group(group, ["bytes"])["bytes"][place].as_py()
+        return found
+
+    def _open_part(self, part: int) -> pq.ParquetFile:
+        system, path = storage.open_at(tables.part_path(self.manifest.images_dir, part))
+        return pq.ParquetFile(system.open_input_file(path))
+
+
+def read_checked(uri: str, row_id: str) -> bytes | BadImage:
+    """Return the bytes at a uri if they are those that the id names.
+
+    Labels, splits, and near-duplicates were settled for these bytes, and for no others.
+    """
+    data = read_image(uri)
+    return BadImage("changed") if isinstance(data, bytes) and picture_id(data) != row_id else data
 
 
 def read_image(uri: str) -> bytes | BadImage:

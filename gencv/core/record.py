@@ -1,5 +1,6 @@
 """One picture and what is known of it before anybody judges it."""
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,6 +46,11 @@ def family_of(generator: str) -> str:
     """Return the family of a generator, as far as its name tells."""
     name = generator.lower()
     return FAMILY_OF.get(name) or FAMILY_OF.get(name.partition("_")[0].partition("-")[0], "unknown")
+
+
+def picture_id(data: bytes) -> str:
+    """Return the id of a file: 32 hex digits that depend on its bytes alone (BLAKE2b, 16 bytes)."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from gencv.core import storage
 from gencv.core.errors import BadInput
 
+PICTURES_PER_GROUP = 8
+"""Pictures in a row group of a part: training reads them one by one, in an order of its own."""
 ROWS_PER_PART = 256
 """Rows in one part: the unit of parallel work and of commit. A part of decoded pictures (224 px) takes 38 MB."""
 
@@ -57,9 +59,14 @@ def write_table(table: pa.Table, location: str, *, rows_per_group: int | None = 
     """Write one Parquet file, whole or not at all."""
     sink = pa.BufferOutputStream()
     # Pictures are compressed already, and vectors hardly compress: trying costs more than decoding the pictures again.
-    dense = any(pa.types.is_binary(kind) or pa.types.is_fixed_size_list(kind) for kind in table.schema.types)
+    has_pictures = any(pa.types.is_binary(kind) for kind in table.schema.types)
+    dense = has_pictures or any(pa.types.is_fixed_size_list(kind) for kind in table.schema.types)
     pq.write_table(
-        table, sink, row_group_size=rows_per_group, compression="none" if dense else "zstd", use_dictionary=not dense
+        table,
+        sink,
+        row_group_size=rows_per_group or (PICTURES_PER_GROUP if has_pictures else None),
+        compression="none" if dense else "zstd",
+        use_dictionary=not dense,
     )
     storage.write_bytes(location, memoryview(sink.getvalue()))
 

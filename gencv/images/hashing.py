@@ -1,9 +1,8 @@
-"""Names for pictures: one for the bytes, and one for what they show, by which near-duplicates are found.
+"""A name for what a picture shows, by which near-duplicates are found.
 
 A perceptual hash survives a new compression and a resize; it does not survive a crop, a mirror, or a turn.
 """
 
-import hashlib
 import itertools
 import math
 
@@ -25,11 +24,6 @@ grow with the square of N and join whole clusters: 6 suits some thousand picture
 
 _MAX_PENDING = 2**22
 """Near pairs that are held before they are thinned to a forest: 64 MB."""
-
-
-def digest(data: bytes) -> str:
-    """Return the id of a file: 32 hex digits that depend on its bytes alone (BLAKE2b, 16 bytes)."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def perceptual_hash(image: np.ndarray) -> int:

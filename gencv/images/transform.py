@@ -27,7 +27,7 @@ class Transform(Settings):
 
     DECODE_FACTOR: ClassVar[float] = 3.0
     """Shorter side that a scaled JPEG decode leaves, as a multiple of resize_px: with it no measured embedding moved
-    by more than a cosine of .999 (benchmarks/scaled_decode.py: the worst is .9994; at 2.0 it is .9959)."""
+    by more than a cosine of .999 (benchmarks/scaled_decode.py: the worst is .9996; at 2.0 it is .9961)."""
 
     size_px: int
     """Side of the result."""

@@ -1,5 +1,6 @@
 """Look at every picture of some sources: digest, size, perceptual hash, or what is wrong with it."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -10,9 +11,9 @@ import pyarrow as pa
 from gencv.core import storage, tables
 from gencv.core.errors import BadImage, RunConflict
 from gencv.core.manifest import IMAGE_SCHEMA, IMAGES, SCHEMA, read_image
-from gencv.core.record import ImageRecord
+from gencv.core.record import ImageRecord, picture_id
 from gencv.images.decode import decode, image_size
-from gencv.images.hashing import digest, perceptual_hash
+from gencv.images.hashing import perceptual_hash
 from gencv.pipelines.parts import PartWork, map_parts
 
 LISTING = "listing"
@@ -93,25 +94,37 @@ class Look:
         rows = []
         for place, (row, data) in enumerate(zip(listed, images, strict=True)):
             where = {"part": part, "row": place} if brought[place] is not None else {"part": None, "row": None}
-            rows.append({**row, **look(data, row["uri"]), **where})
+            rows.append({**row, **look(data), **where})
         return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def look(data: bytes | BadImage, uri: str) -> dict[str, Any]:
-    """Return id, width, height, phash, and error of one picture.
-
-    A picture that cannot be read is told apart by its uri as well: two empty files are two rows, not duplicates.
-    """
+def look(data: bytes | BadImage) -> dict[str, Any]:
+    """Return id, width, height, phash, and error of one picture."""
     try:
         if isinstance(data, BadImage):
             raise data
         width, height = image_size(data)
         phash = perceptual_hash(decode(data, min_side_px=HASH_SIDE_PX))
-        return {"id": digest(data), "width": width, "height": height, "phash": phash, "error": None}
+        return {"id": picture_id(data), "width": width, "height": height, "phash": phash, "error": None}
     except BadImage as bad:
         content = b"" if isinstance(data, BadImage) else data
         unreadable = {"width": None, "height": None, "phash": None, "error": bad.code}
-        return {"id": digest(content + b"\0" + uri.encode()), **unreadable}
+        return {"id": picture_id(content), **unreadable}
+
+
+def number_unreadable(rows: pa.Table) -> pa.Table:
+    """Give every row with an error an id of its own: two empty files are two rows, not duplicates of one picture.
+
+    They are counted in the order of the rows, so that the ids do not depend on where the folder lies.
+    """
+    seen: Counter[str] = Counter()
+    ids = []
+    for image_id, error in zip(rows["id"].to_pylist(), rows["error"].to_pylist(), strict=True):
+        if error is not None:
+            seen[image_id] += 1
+            image_id = picture_id(f"{image_id} {seen[image_id]}".encode())
+        ids.append(image_id)
+    return rows.set_column(rows.column_names.index("id"), "id", pa.array(ids, pa.string()))
 
 
 def inspect(out: str, *, pack: bool, address: str | None = None, workers: int = 0) -> tuple[pa.Table, dict[str, Any]]:
@@ -120,4 +133,4 @@ def inspect(out: str, *, pack: bool, address: str | None = None, workers: int = 
     folder = storage.join(out, INSPECTED)
     work = PartWork(name="inspect", out_dir=folder, num_parts=num_parts, prepare=Look(out, pack))
     done = map_parts(work, address=address, workers=workers)
-    return tables.read_parts(folder), done
+    return number_unreadable(tables.read_parts(folder)), done

@@ -7,7 +7,7 @@ from fakes import manifest, rows
 from gencv.core import tables
 from gencv.core.errors import BadImage, BadInput
 from gencv.core.manifest import IMAGE_SCHEMA, Manifest, read_image, read_part
-from gencv.core.record import Split
+from gencv.core.record import Split, picture_id
 
 
 def test_a_manifest_comes_back(tmp_path: Path) -> None:
@@ -36,11 +36,15 @@ def test_bytes_are_found_packed_or_at_their_uri(tmp_path: Path) -> None:
     packed = pa.table([[b"zero", b"one"], [None, None]], schema=IMAGE_SCHEMA)
     tables.write_table(packed, tables.part_path(str(images), 7))
     columns = {"part": [7, None, None, None], "row": [1, None, None, None], "error": [None, None, None, "empty"]}
-    table = rows(4, uri=["x", str(tmp_path / "a.jpg"), str(tmp_path / "gone.jpg"), "y"], **columns)
+    ids = ["a" * 32, picture_id(b"at the uri"), "c" * 32, "d" * 32]
+    table = rows(4, id=ids, uri=["x", str(tmp_path / "a.jpg"), str(tmp_path / "gone.jpg"), "y"], **columns)
     Manifest(table, images_dir=str(images)).save(str(tmp_path / "run"))
     images = read_part(str(tmp_path / "run"), 0)[1]
     assert images[:2] == [b"one", b"at the uri"] and images[3] is None  # the error was known before
     assert isinstance(images[2], BadImage) and images[2].code == "missing"
+    (tmp_path / "a.jpg").write_bytes(b"another picture by now")
+    changed = read_part(str(tmp_path / "run"), 0)[1][1]
+    assert isinstance(changed, BadImage) and changed.code == "changed"
     (tmp_path / "run").rename(tmp_path / "moved")  # a packed run can travel
     assert read_part(str(tmp_path / "moved"), 0)[1][0] == b"one"
 

@@ -10,7 +10,7 @@ from gencv.core.errors import BadInput
 from gencv.images import hashing
 from gencv.images.decode import decode
 from gencv.images.degrade import encode_jpeg, encode_webp
-from gencv.images.hashing import digest, hamming, near_duplicates, perceptual_hash
+from gencv.images.hashing import hamming, near_duplicates, perceptual_hash
 from gencv.images.transform import resize
 
 PICTURES = Path(__file__).parents[2].parent / "shared/data"
@@ -78,11 +78,6 @@ def test_a_large_set_is_linked_in_bounded_time() -> None:
 def test_max_distance_is_checked() -> None:
     with pytest.raises(BadInput, match="17"):
         near_duplicates(np.zeros(2, np.uint64), 17)
-
-
-def test_digest_depends_on_the_bytes() -> None:
-    assert digest(b"") == "cae66941d9efbd404e4d88758ea67670"
-    assert len({digest(bytes([k])) for k in range(256)}) == 256
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))

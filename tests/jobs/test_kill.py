@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes import manifest, write_pictures
+from fakes import manifest_of, write_pictures
 
 from gencv.core import tables
 from gencv.core.embeddings import VECTORS, Embeddings
@@ -22,10 +22,7 @@ NUM_PICTURES = 5 * tables.ROWS_PER_PART
 @pytest.fixture(scope="module")
 def manifest_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kill")
-    paths = write_pictures(folder / "in", 40)
-    # Forty files under many ids: what is embedded matters less here than which rows come out.
-    uris = [str(paths[index % 40]) for index in range(NUM_PICTURES)]
-    manifest(NUM_PICTURES, uri=uris).save(str(folder / "manifest"))
+    manifest_of(write_pictures(folder / "in", NUM_PICTURES)).save(str(folder / "manifest"))
     return folder / "manifest"
 
 

@@ -105,7 +105,9 @@ def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: Non
     assert metrics["auroc"]["value"] > 0.8 and metrics["auroc"]["low"] <= metrics["auroc"]["value"]
     page = (runs["evaluation"] / "report.html").read_text()
     judged = Manifest.load(str(runs["evaluation"]))
-    assert set(judged["split"]) == {"test"} and len(judged.bad()) >= 1
+    of_test = [row for row in manifest.table.to_pylist() if row["split"] == "test"]
+    assert set(judged["split"]) == {"test"}
+    assert judged.bad() == [(row["uri"], row["error"]) for row in of_test if row["error"]] != []
     for shown in ("t-SNE", "confusion matrix", "ROC", "before and after", "replay", judged.bad()[0][0]):
         assert shown in page
 

@@ -1,9 +1,8 @@
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import manifest, write_pictures
+from fakes import manifest_of, write_pictures
 
 from gencv.core.contracts import Encoder
 from gencv.core.embeddings import Embeddings
@@ -18,14 +17,14 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Manifest]:
-    """A manifest of 300 pictures in two parts, three of which cannot be read."""
+    """A manifest of 300 pictures in two parts, four of which cannot be read."""
     folder = tmp_path_factory.mktemp("pictures")
     paths = write_pictures(folder / "in", 300)
     paths[7].write_bytes(b"no picture at all")
     paths[290].write_bytes(paths[290].read_bytes()[:400])
+    made = manifest_of(paths, split=["train"] * 200 + ["test"] * 100)
+    paths[298].write_bytes(paths[297].read_bytes())
     paths[299].unlink()
-    ids = [hashlib.md5(str(index).encode()).hexdigest() for index in range(300)]
-    made = manifest(300, uri=[str(path) for path in paths], id=ids, split=["train"] * 200 + ["test"] * 100)
     made.save(str(folder / "manifest"))
     return str(folder / "manifest"), made
 
@@ -48,9 +47,10 @@ def test_counts_in_are_counts_out_and_workers_and_batches_change_nothing(
     assert {index: error for index, error in enumerate(base.errors) if error} == {
         7: "not_an_image",
         290: "truncated",
+        298: "changed",
         299: "missing",
     }
-    assert [uri[-8:] for uri, _ in base.bad()] == ["0007.jpg", "0290.jpg", "0299.jpg"]
+    assert [uri[-8:] for uri, _ in base.bad()] == ["0007.jpg", "0290.jpg", "0298.jpg", "0299.jpg"]
     np.testing.assert_allclose(np.linalg.norm(base.vectors[base.good], axis=1), 1, atol=1e-5)
     other = run_embed(pictures, encoder, tmp_path / "other", workers=1, batch_size=5)
     np.testing.assert_allclose(other.vectors, base.vectors, atol=1e-5)
@@ -85,4 +85,4 @@ def test_stored_bytes_are_those_of_one_picture_alone(
     row = 3
     original = decode(Path(rows["uri"][row].as_py()).read_bytes(), min_side_px=recipe.decode_side_px)
     assert images[row] == recipe.store(original, rows["id"][row].as_py(), rows["split"][row].as_py())
-    assert made["error"][299] == "missing" and made["width"][298:] == [224, None]
+    assert made["error"][299] == "missing" and made["width"][297:] == [224, None, None]
