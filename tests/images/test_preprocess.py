@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data as photographs
 
-from gencv.core.errors import BadInput
+from gencv.core.errors import BadImage, BadInput
 from gencv.images.decode import decode
 from gencv.images.degrade import blur, encode_jpeg
+from gencv.images.faces import crop_face, find_faces
 from gencv.images.preprocess import Preprocessing
 from gencv.images.transform import INTERPOLATIONS, resize
 
@@ -71,6 +72,43 @@ def test_round_trip_through_json_and_digest() -> None:
     assert again == preprocessing and again.digest() == preprocessing.digest() != Preprocessing().digest()
 
 
+@pytest.mark.parametrize("quality", [(), (80,), (60, 95)])
+@pytest.mark.parametrize("margin", [1.0, 1.3, 2.5])
+def test_a_face_is_cut_before_all_else(quality: tuple[int, ...], margin: float) -> None:
+    preprocessing = Preprocessing(size_px=64, jpeg_quality=quality, crop="face", margin=margin)
+    photo = photographs.astronaut()
+    (face,) = find_faces(photo)
+    expected = Preprocessing(size_px=64, jpeg_quality=quality).apply(crop_face(photo, face, margin))
+    assert np.array_equal(preprocessing.apply(photo), expected)
+    assert np.array_equal(decode(preprocessing.store(photo, "some id", "test")), expected)
+    assert np.array_equal(preprocessing.whole(photo), Preprocessing(size_px=64, jpeg_quality=quality)(photo))
+    assert "face" in preprocessing.describe() and "face" not in preprocessing.whole.describe()
+
+
+def test_one_face_of_several_can_be_chosen() -> None:
+    page = np.hstack([photographs.astronaut(), photographs.astronaut()[::-1, ::-1][::-1]])
+    preprocessing = Preprocessing(size_px=64, crop="face")
+    faces = find_faces(page)
+    assert len(faces) == 2
+    assert np.array_equal(preprocessing.apply(page), preprocessing.apply(page, faces[0]))
+    assert not np.array_equal(preprocessing.apply(page), preprocessing.apply(page, faces[1]))
+
+
+def test_a_picture_without_a_face_is_bad() -> None:
+    preprocessing = Preprocessing(crop="face")
+    for act in (lambda: preprocessing.apply(PHOTO), lambda: preprocessing.store(PHOTO, "a", "train")):
+        with pytest.raises(BadImage) as raised:
+            act()
+        assert raised.value.code == "no_face"
+
+
+def test_settings_from_before_there_was_a_crop_are_the_same() -> None:
+    old = {**Preprocessing().to_dict()}
+    assert not {"crop", "margin"} & set(old) and Preprocessing.from_dict(old) == Preprocessing()
+    cut = Preprocessing(crop="face", margin=2.0)
+    assert Preprocessing.from_dict(cut.to_dict()) == cut and cut.digest() != Preprocessing().digest()
+
+
 @pytest.mark.parametrize(
     ("values", "word"),
     [
@@ -84,6 +122,10 @@ def test_round_trip_through_json_and_digest() -> None:
         ({"blur_sigma_px": -1.0}, "blur_sigma_px"),
         ({"blur_splits": ("dev",)}, "dev"),
         ({"quality": 80}, "quality"),
+        ({"crop": "hand"}, "hand"),
+        ({"margin": 0.9}, "margin"),
+        ({"margin": 4.1}, "margin"),
+        ({"margin": float("nan")}, "margin"),
     ],
 )
 def test_bad_fields_are_named(values: dict[str, object], word: str) -> None:
