@@ -2,11 +2,12 @@
 
     python jobs/check.py photo.heic scans/*.png --bundle /data/runs/bundle
 
-Runs without Ray. A file that cannot be judged is a line with an error code, and the others still get their verdict.
+Runs without Ray. A file that cannot be judged is a line with an error code, and the others still get their verdict. A
+bundle that was fitted on faces judges the largest one, or with --faces each gives every face its line.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,13 +15,15 @@ from typing import Annotated, Any
 import tyro
 
 from gencv.core import storage
-from gencv.core.errors import BadImage, BadInput, TooManyBad
+from gencv.core.contracts import Judged
+from gencv.core.errors import BadImage, BadInput, TooManyBad, UnknownName
 from gencv.core.manifest import read_image
+from gencv.core.record import picture_id
 from gencv.evaluate.calibration import judge, threshold_of
 from gencv.images.decode import decode
-from gencv.images.hashing import digest
+from gencv.images.faces import Face, find_faces
 from gencv.models import bundle
-from gencv.models.detectors import ProbeDetector
+from gencv.models.detectors import Detector
 from gencv.runs.launch import launch
 
 
@@ -32,31 +35,43 @@ class Config:
     """Folder written by probe."""
     threshold: str = "eer"
     """Which of the bundle's thresholds decides."""
+    faces: str = "largest"
+    """Which faces are judged by a bundle that was fitted on faces: a key of FACES. A line has the box that was judged,
+    in px of the upright picture."""
     max_bad_fraction: float = 0.05
     """Exit with 2, after all lines, if more than this share of the files cannot be judged."""
 
     def __post_init__(self) -> None:
         if not self.files:
             raise BadInput("Give at least one file or folder.")
+        if self.faces not in FACES:
+            raise UnknownName("choice of faces", self.faces, FACES)
 
 
 def main(config: Config) -> None:
     detector = bundle.load(config.bundle)
     threshold = threshold_of(detector.thresholds, config.threshold)
+    if config.faces != "largest" and not cuts_faces(detector):
+        raise BadInput(f"{config.bundle} judges whole pictures; leave --faces out.")
     identity = bundle.digest(config.bundle)
     num_bad = num_files = 0
     for file in files_of(config.files):
         num_files += 1
-        line: dict[str, Any] = {"file": file}
+        lines: list[dict[str, Any]] = []
         try:
-            score, image_id = score_file(detector, file)
-            verdict = judge(score, threshold, detector.labels, id=image_id, uri=file)
-            line |= {"task": detector.task, **asdict(verdict), "error": None}
-            del line["uri"]
+            faces, image_id = judge_file(detector, file, config.faces)
+            for face, judged in faces:
+                verdict = judge(float(judged.scores[0]), threshold, detector.labels, id=image_id, uri=file)
+                line = {"file": file, "task": detector.task, **asdict(verdict), "error": None}
+                del line["uri"]
+                if detector.kinds:
+                    line |= kind_of(detector, judged, verdict.label == detector.labels[1])
+                lines.append(line | {"face": asdict(face)} if face else line)
         except BadImage as bad:
             num_bad += 1
-            line |= {"error": bad.code, "detail": str(bad)}
-        print(json.dumps({**line, "bundle": identity}), flush=True)
+            lines = [{"file": file, "error": bad.code, "detail": str(bad)}]
+        for line in lines:
+            print(json.dumps({**line, "bundle": identity}), flush=True)
     if num_files == 0:
         raise BadInput(f"There are no files in {', '.join(config.files)}.")
     if num_bad > config.max_bad_fraction * num_files:
@@ -72,13 +87,40 @@ def files_of(places: tuple[str, ...]) -> Iterator[str]:
             yield place
 
 
-def score_file(detector: ProbeDetector, file: str) -> tuple[float, str]:
-    """Return P(positive) and the id of a file. Raises BadImage."""
+def cuts_faces(detector: Detector) -> bool:
+    """Say whether a detector looks at faces, not at whole pictures."""
+    return detector.preprocessing is not None and detector.preprocessing.crop == "face"
+
+
+def judge_file(detector: Detector, file: str, faces: str) -> tuple[list[tuple[Face | None, Judged]], str]:
+    """Return what the detector says of a file, or of the faces in it, and the file's id. Raises BadImage."""
     data = read_image(file)
     if isinstance(data, BadImage):
         raise data
-    return detector.score_image(decode(data, min_side_px=detector.prepare.decode_side_px)), digest(data)
+    image = decode(data, min_side_px=detector.prepare.decode_side_px)
+    if not cuts_faces(detector):
+        return [(None, detector.judge_image(image))], picture_id(data)
+    assert detector.preprocessing is not None
+    found = find_faces(image)
+    if not found:
+        raise BadImage("no_face")
+    judged: list[tuple[Face | None, Judged]] = []
+    for face in FACES[faces](found):
+        pixels = detector.transform(detector.preprocessing.apply(image, face))
+        judged.append((face, detector.judge(pixels[None])))
+    return judged, picture_id(data)
 
+
+def kind_of(detector: Detector, judged: Judged, is_positive: bool) -> dict[str, Any]:
+    """Say which kind of positive a picture is, `none` for one that was judged genuine."""
+    if not is_positive:
+        return {"kind": "none", "kind_score": None}
+    best = int(judged.kinds[0].argmax())
+    return {"kind": detector.kinds[best], "kind_score": float(judged.kinds[0, best])}
+
+
+FACES: dict[str, Callable[[list[Face]], list[Face]]] = {"largest": lambda faces: faces[:1], "each": list}
+"""Which of the faces in a picture get a line, of a list that starts with the largest."""
 
 if __name__ == "__main__":
     launch(main)

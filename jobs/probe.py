@@ -102,7 +102,7 @@ def predictions(detector: ProbeDetector, embeddings: Embeddings, split: Split) -
     rows = rows_of(embeddings, split)
     table = embeddings.manifest.table.take(pa.array(rows))
     scores = pa.array(detector.scores(embeddings.vectors[rows]))
-    return Predictions.of(table, scores, table["error"])
+    return Predictions.of(table, pa.table({"score": scores, "error": table["error"]}))
 
 
 if __name__ == "__main__":

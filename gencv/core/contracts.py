@@ -1,5 +1,6 @@
 """What the floors above promise each other without knowing each other."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -41,16 +42,32 @@ class Encoder(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a detector says of B pictures."""
+
+    scores: np.ndarray
+    """float32 [B], P(positive)."""
+    kinds: np.ndarray
+    """float32 [B, K], the probability of each kind of positive, were it one; K = 0 where the detector tells none."""
+    features: np.ndarray
+    """float32 [B, D], what the last layer saw."""
+
+
 class Detector(Protocol):
     """Judge pictures for one task; it owns its preprocessing, so that nobody outside does it differently."""
 
     @property
     def prepare(self) -> Prepare: ...
 
-    def features(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 [B, S, S, 3] -> float32 [B, D], what the last layer sees."""
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of positives that it tells apart, families or generators; () for none."""
         ...
 
-    def scores(self, features: np.ndarray) -> np.ndarray:
-        """float32 [B, D] -> float32 [B], P(positive)."""
+    @property
+    def num_features(self) -> int: ...
+
+    def judge(self, pixels: np.ndarray) -> Judged:
+        """Judge uint8 [B, S, S, 3], as `prepare` gives them."""
         ...

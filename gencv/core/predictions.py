@@ -18,6 +18,8 @@ SCHEMA = pa.schema(
         ("group", pa.string()),
         ("split", pa.string()),
         ("score", pa.float32()),  # P(positive) in [0, 1]; null where the picture gave no answer
+        ("kind", pa.string()),  # the most likely kind of positive, were it one; null where none is told
+        ("kind_score", pa.float32()),  # its probability among the kinds
         ("error", pa.string()),
     ]
 )
@@ -30,11 +32,13 @@ class Predictions:
     table: pa.Table
 
     @classmethod
-    def of(
-        cls, rows: pa.Table, scores: pa.ChunkedArray | pa.Array, errors: pa.ChunkedArray | pa.Array
-    ) -> "Predictions":
-        """Put scores [N] and error codes [N] beside N rows of a manifest."""
-        table = rows.drop_columns(["error"]).append_column("score", scores).append_column("error", errors)
+    def of(cls, rows: pa.Table, said: pa.Table) -> "Predictions":
+        """Put what a detector said (score, error, and perhaps kind and kind_score) beside N rows of a manifest."""
+        table = rows.drop_columns(["error"])
+        for name in ("score", "kind", "kind_score", "error"):
+            kind = SCHEMA.field(name).type
+            column = said[name].cast(kind) if name in said.column_names else pa.nulls(len(rows), kind)
+            table = table.append_column(name, column)
         return cls(tables.conform(table, SCHEMA, "predictions"))
 
     def __len__(self) -> int:
@@ -64,6 +68,11 @@ class Predictions:
 
     def split(self, split: Split) -> "Predictions":
         return self.where(self.column("split") == split.value)
+
+    def rescored(self, scores: np.ndarray) -> "Predictions":
+        """Return the same rows with other scores, float [N], NaN where there is no answer."""
+        column = pa.array(scores, pa.float32(), mask=np.isnan(scores))
+        return Predictions(self.table.set_column(self.table.column_names.index("score"), "score", column))
 
     def answered(self) -> "Predictions":
         """Return the labelled rows that have a score: those that a metric can count."""

@@ -1,7 +1,8 @@
-"""A detector bundle: a folder that holds all of a detector but the weights of its encoder.
+"""A detector bundle: a folder that holds all of a detector but the weights of an encoder.
 
-    detector.json         task, labels, encoder, probe, preprocessing, temperature, thresholds, training facts, metrics
-    weights.safetensors   the probe's tensors
+    detector.json         task, labels, network or encoder and probe, preprocessing, temperature, thresholds, training
+                          facts, metrics
+    weights.safetensors   the tensors of the network or of the probe
     golden.safetensors    a few pictures and the scores that they must get
     README.md             a model card in the hub's format
 
@@ -10,9 +11,12 @@ No pickle is read or written. `load` refuses a bundle whose golden scores do not
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
@@ -24,64 +28,67 @@ from gencv.core.embeddings import Space
 from gencv.core.errors import BadInput, BrokenBundle
 from gencv.core.seeds import rng_for
 from gencv.images.preprocess import Preprocessing
-from gencv.images.transform import resize
-from gencv.models.detectors import LABELS, ProbeDetector
-from gencv.models.encoders import load_encoder
+from gencv.images.transform import Transform, resize
+from gencv.models.detectors import LABELS, Detector, NetworkDetector, ProbeDetector, Runner
+from gencv.models.encoders import load_encoder, pick_device
+from gencv.models.losses import Heads
+from gencv.models.networks import Blueprint, restore
 from gencv.models.probes import PROBES, Probe
 
 FORMAT = 1
 GOLDEN_TOLERANCE = 1e-4
 """The largest difference of a golden score that another machine may show, in fp32."""
+Tensors = dict[str, torch.Tensor]
 
 
-def save(detector: ProbeDetector, folder: str, *, training: dict[str, Any], metrics: dict[str, Any]) -> None:
+def save(detector: Detector, folder: str, *, training: dict[str, Any], metrics: dict[str, Any]) -> None:
     """Write a bundle. training: the manifest's digest and counts; metrics: on validation."""
     images = golden_images()
     golden = {"images": images, "scores": score_all(detector, images)}
+    kind = next(name for name, made in KINDS.items() if isinstance(detector, made.type))
+    own, tensors = KINDS[kind].take_apart(detector)
     description = {
         "format": FORMAT,
+        "kind": kind,
+        "title": detector.title,
         "task": detector.task,
         "labels": list(detector.labels),
-        "space": detector.space.to_dict(),
-        "probe": detector.probe.kind,
+        **own,
+        "preprocessing": detector.preprocessing.to_dict() if detector.preprocessing else None,
         "temperature": detector.temperature,
         "thresholds": detector.thresholds,
         "training": training,
         "metrics": metrics,
     }
-    storage.write_bytes(storage.join(folder, "weights.safetensors"), save_tensors(contiguous(detector.probe.tensors)))
+    storage.write_bytes(storage.join(folder, "weights.safetensors"), save_tensors(contiguous(tensors)))
     storage.write_bytes(storage.join(folder, "golden.safetensors"), save_arrays(golden))
     storage.write_bytes(storage.join(folder, "README.md"), card(description).encode())
     storage.write_bytes(storage.join(folder, "detector.json"), json.dumps(description, indent=1).encode())
 
 
-def load(folder: str, *, device: str = "auto") -> ProbeDetector:
+def load(folder: str, *, device: str = "auto") -> Detector:
     """Open a bundle and hold it to its golden scores.
 
     Raises BadInput if the folder is none, BrokenBundle if a part is missing or the scores do not come out here.
     """
     description = describe(folder)
-    encoder = load_encoder(description["space"]["encoder"], device=device)
-    if encoder.space.weights != description["space"]["weights"]:
-        raise BrokenBundle(f"{folder} was fitted on other weights of {encoder.space.encoder} than there are here.")
-    preprocessing = description["space"]["preprocessing"]
     try:
         tensors = load_tensors(storage.read_bytes(storage.join(folder, "weights.safetensors")))
         golden = load_arrays(storage.read_bytes(storage.join(folder, "golden.safetensors")))
     except (OSError, SafetensorError) as error:
         raise BrokenBundle(f"{folder} is incomplete: {error}") from None
-    detector = ProbeDetector(
-        encoder=encoder,
-        probe=Probe(description["probe"], tensors),
-        task=description["task"],
-        temperature=description["temperature"],
-        preprocessing=Preprocessing.from_dict(preprocessing) if preprocessing else None,
-        thresholds=description["thresholds"],
-    )
+    preprocessing = description["preprocessing"]
+    common = {
+        "task": description["task"],
+        "temperature": description["temperature"],
+        "thresholds": description["thresholds"],
+        "preprocessing": Preprocessing.from_dict(preprocessing) if preprocessing else None,
+    }
     try:
+        detector = KINDS[description["kind"]].put_together(description, tensors, common, pick_device(device))
         off = float(np.abs(score_all(detector, golden["images"]) - golden["scores"]).max())
     except (KeyError, ValueError, RuntimeError) as error:  # a tensor is missing, or is of another shape
-        raise BrokenBundle(f"{folder} holds other tensors than its {detector.probe.kind} probe has: {error}") from None
+        raise BrokenBundle(f"{folder} holds other tensors than its {description['kind']} has: {error}") from None
     if not off <= GOLDEN_TOLERANCE:
         raise BrokenBundle(
             f"{folder} does not give its golden scores here: they are off by {off:.2g}, allowed is {GOLDEN_TOLERANCE}."
@@ -93,16 +100,16 @@ def describe(folder: str) -> dict[str, Any]:
     """Return a bundle's detector.json without loading any weights. Raises BadInput or BrokenBundle."""
     place = storage.join(folder, "detector.json")
     if not storage.exists(place):
-        raise BadInput(f"{folder} holds no detector.json; give the folder that `probe` wrote.")
+        raise BadInput(f"{folder} holds no detector.json; give the folder that `probe` or `finetune` wrote.")
     try:
         description: dict[str, Any] = json.loads(storage.read_bytes(place))
-        known = description["format"] == FORMAT and description["probe"] in PROBES and description["task"] in LABELS
-        float(description["temperature"]), dict(description["thresholds"])
-        Space.from_dict(description["space"])
+        known = description["format"] == FORMAT and description["kind"] in KINDS and description["task"] in LABELS
+        float(description["temperature"]), dict(description["thresholds"]), description["preprocessing"]
+        known = known and KINDS[description["kind"]].is_known(description)
     except (ValueError, KeyError, TypeError, BadInput) as error:
         raise BrokenBundle(f"{place} cannot be read: {error!r}") from None
     if not known:
-        raise BrokenBundle(f"{place} is of a format or a probe that this version does not know.")
+        raise BrokenBundle(f"{place} is of a format or a kind that this version does not know.")
     return description
 
 
@@ -118,18 +125,65 @@ def golden_images() -> np.ndarray:
     return np.stack([resize(image, 240, 320, "bicubic") for image in coarse])
 
 
-def score_all(detector: ProbeDetector, images: np.ndarray) -> np.ndarray:
+def score_all(detector: Detector, images: np.ndarray) -> np.ndarray:
     """Score uint8 [K, H, W, 3] in fp32 on whatever device, through the detector's whole path."""
-    encoder: Any = detector.encoder
-    bf16, encoder.bf16 = encoder.bf16, False
+    runner, prepare = detector.runner, detector.prepare
+    if prepare.preprocessing is not None:  # the golden pictures show nobody
+        prepare = replace(prepare, preprocessing=prepare.preprocessing.whole)
+    bf16, runner.bf16 = runner.bf16, False
     try:
-        return detector.scores(detector.features(np.stack([detector.prepare(image) for image in images])))
+        return detector.judge(np.stack([prepare(image) for image in images])).scores
     finally:
-        encoder.bf16 = bf16
+        runner.bf16 = bf16
 
 
-def contiguous(tensors: dict[str, Any]) -> dict[str, Any]:
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+def contiguous(tensors: Tensors) -> Tensors:
+    """Return tensors that safetensors accepts: whole, on the CPU, and none sharing memory with another."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+
+def probe_parts(detector: Any) -> tuple[dict[str, Any], Tensors]:
+    return {"space": detector.space.to_dict(), "probe": detector.probe.kind}, detector.probe.tensors
+
+
+def probe_detector(description: dict[str, Any], tensors: Tensors, common: dict[str, Any], device: str) -> Detector:
+    space = Space.from_dict(description["space"])
+    encoder = load_encoder(space.encoder, device=device)
+    if encoder.space.weights != space.weights:
+        raise BrokenBundle(f"The probe was fitted on other weights of {space.encoder} than there are here.")
+    return ProbeDetector(encoder=encoder, probe=Probe(description["probe"], tensors), **common)
+
+
+def is_known_probe(description: dict[str, Any]) -> bool:
+    Space.from_dict(description["space"])
+    return description["probe"] in PROBES
+
+
+def network_parts(detector: Any) -> tuple[dict[str, Any], Tensors]:
+    network = detector.running.network
+    facts = {
+        "network": {"name": detector.network_name, **asdict(network.blueprint)},
+        "transform": network.transform.to_dict(),
+        "heads": asdict(detector.heads),
+    }
+    return facts, network.network.state_dict()
+
+
+def network_detector(description: dict[str, Any], tensors: Tensors, common: dict[str, Any], device: str) -> Detector:
+    heads = Heads(description["heads"]["loss"], tuple(description["heads"]["kinds"]))
+    blueprint = Blueprint(description["network"]["library"], description["network"]["config"])
+    network = restore(blueprint, heads.num_outputs, Transform.from_dict(description["transform"]))
+    network.network.load_state_dict(tensors)
+    return NetworkDetector(
+        running=Runner(network, device), heads=heads, network_name=description["network"]["name"], **common
+    )
+
+
+def is_known_network(description: dict[str, Any]) -> bool:
+    Transform.from_dict(description["transform"])
+    return {"library", "config", "name"} <= set(description["network"]) and {"loss", "kinds"} <= set(
+        description["heads"]
+    )
 
 
 def card(description: dict[str, Any]) -> str:
@@ -150,7 +204,7 @@ tags: [image-classification, {description["task"]}-detection]
 license: apache-2.0
 ---
 
-# A {description["task"]} detector: `{description["probe"]}` on `{description["space"]["encoder"]}`
+# {description["title"]}
 
 Says how likely a picture is **{positive}** (1) and not **{genuine}** (0). It owns its preprocessing; score
 pictures with `python jobs/check.py FILES --bundle THIS_FOLDER`.
@@ -179,3 +233,20 @@ Thresholds, set on validation only, with the error rates measured there:
 
 The figures hold for pictures like those above. Expect worse on generators, cameras, and compression that it never saw.
 """
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of detector is written and read."""
+
+    type: type[Detector]
+    take_apart: Callable[[Any], tuple[dict[str, Any], Tensors]]
+    put_together: Callable[[dict[str, Any], Tensors, dict[str, Any], str], Detector]
+    is_known: Callable[[dict[str, Any]], bool]
+
+
+KINDS: dict[str, Kind] = {
+    "probe": Kind(ProbeDetector, probe_parts, probe_detector, is_known_probe),
+    "network": Kind(NetworkDetector, network_parts, network_detector, is_known_network),
+}
+"""What a bundle may hold."""

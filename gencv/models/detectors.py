@@ -1,4 +1,4 @@
-"""Detectors: an encoder, a probe, and the preprocessing that they were fitted with, as one object.
+"""Detectors: a network, or an encoder and a probe, and the preprocessing that they were fitted with, as one object.
 
 The same object scores offline batches, requests, and the command line.
 """
@@ -7,13 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+import torch
+from scipy.special import expit, softmax
 
-from gencv.core.contracts import Encoder
+from gencv.core.contracts import Encoder, Judged
 from gencv.core.embeddings import Space
 from gencv.core.errors import BadInput
 from gencv.images.preprocess import Preprocessing
 from gencv.images.transform import Transform
+from gencv.models.losses import Heads
+from gencv.models.network import forward
+from gencv.models.networks import Classifier
 from gencv.models.probes import Probe
 
 LABELS = {"spoof": ("live", "spoof"), "generated": ("real", "generated")}
@@ -58,11 +62,9 @@ class Chain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeDetector:
-    """P(positive) = sigmoid(probe(encoder(prepare(picture))) / temperature)."""
+class Detector:
+    """What every detector has: a task, a temperature, thresholds, the preprocessing that it was fitted with."""
 
-    encoder: Encoder
-    probe: Probe
     task: str
     temperature: float = 1.0
     preprocessing: Preprocessing | None = None
@@ -70,8 +72,35 @@ class ProbeDetector:
     """By name: value, expected error rates, and what they were set on; a value of None says why in `reason`."""
 
     @property
+    def transform(self) -> Transform:
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """What judges, for people: "mlp on starter-features"."""
+        raise NotImplementedError
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of positives that it tells apart; () for none."""
+        raise NotImplementedError
+
+    @property
+    def num_features(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def runner(self) -> Any:
+        """Who computes, and says by `bf16` whether in half precision."""
+        raise NotImplementedError
+
+    def judge(self, pixels: np.ndarray) -> Judged:
+        """Judge uint8 [B, S, S, 3], as `prepare` gives them."""
+        raise NotImplementedError
+
+    @property
     def prepare(self) -> Chain:
-        return Chain(self.preprocessing, self.encoder.transform)
+        return Chain(self.preprocessing, self.transform)
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -81,22 +110,109 @@ class ProbeDetector:
     def title(self) -> str:
         """Name it for people: "Spoof or live: mlp on starter-features"."""
         genuine, positive = self.labels
-        return f"{positive.capitalize()} or {genuine}: {self.probe.kind} on {self.encoder.space.encoder}"
+        return f"{positive.capitalize()} or {genuine}: {self.name}"
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Logits [B] -> float32 [B], P(positive) at the detector's temperature."""
+        return np.asarray(expit(logits.astype(np.float64) / self.temperature), np.float32)
+
+    def judge_image(self, image: np.ndarray) -> Judged:
+        """Judge one picture, uint8 RGB [H, W, 3]; B is 1 in what comes back."""
+        return self.judge(self.prepare(image)[None])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeDetector(Detector):
+    """P(positive) = sigmoid(probe(encoder(prepare(picture))) / temperature)."""
+
+    encoder: Encoder
+    probe: Probe
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def transform(self) -> Transform:
+        transform: Transform = self.encoder.transform
+        return transform
+
+    @property
+    def name(self) -> str:
+        return f"{self.probe.kind} on {self.encoder.space.encoder}"
+
+    @property
+    def num_features(self) -> int:
+        return self.encoder.space.dim
 
     @property
     def space(self) -> Space:
         """The space that the probe was fitted in."""
         return replace(self.encoder.space, preprocessing=self.preprocessing.to_dict() if self.preprocessing else None)
 
-    def features(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 [B, S, S, 3], as `prepare` gives them -> float32 [B, D]."""
-        return self.encoder.images(pixels)
-
     def scores(self, features: np.ndarray) -> np.ndarray:
-        """float32 [B, D] -> float32 [B], P(positive)."""
-        logits = self.probe.logits(features).astype(np.float64) / self.temperature
-        return np.asarray(expit(logits), np.float32)
+        """float32 [B, D], embeddings -> float32 [B], P(positive)."""
+        return self.probabilities(self.probe.logits(features))
 
-    def score_image(self, image: np.ndarray) -> float:
-        """uint8 RGB [H, W, 3] -> P(positive)."""
-        return float(self.scores(self.features(self.prepare(image)[None]))[0])
+    def judge(self, pixels: np.ndarray) -> Judged:
+        features = self.encoder.images(pixels)
+        return Judged(self.scores(features), np.empty((len(pixels), 0), np.float32), features)
+
+    @property
+    def runner(self) -> Any:
+        return self.encoder
+
+
+class Runner:
+    """A classifier on a device, ready to judge."""
+
+    def __init__(self, network: Classifier, device: str) -> None:
+        self.device, self.bf16 = device, device == "cuda"
+        self.network = network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, pixels: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
+        """uint8 [B, S, S, 3] -> outputs float32 [B, C] and features float32 [B, D], both on the CPU."""
+        joined = forward(
+            lambda images: torch.cat(self.network(images), 1),
+            pixels,
+            self.network.transform,
+            self.device,
+            bf16=self.bf16,
+        )
+        outputs, features = joined.split([joined.shape[1] - self.network.num_features, self.network.num_features], 1)
+        return outputs, features.numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkDetector(Detector):
+    """P(positive) = sigmoid(verdict(network(prepare(picture))) / temperature), and the kind of positive beside it."""
+
+    running: Runner
+    heads: Heads
+    network_name: str
+
+    @property
+    def runner(self) -> Runner:
+        return self.running
+
+    @property
+    def transform(self) -> Transform:
+        return self.running.network.transform
+
+    @property
+    def name(self) -> str:
+        return self.network_name
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return self.heads.kinds
+
+    @property
+    def num_features(self) -> int:
+        return self.running.network.num_features
+
+    def judge(self, pixels: np.ndarray) -> Judged:
+        outputs, features = self.running(pixels)
+        kinds = self.heads.kind_logits(outputs).numpy()
+        kinds = softmax(kinds, axis=1) if self.kinds else kinds
+        return Judged(self.probabilities(self.heads.verdict(outputs).numpy()), kinds, features)

@@ -146,7 +146,7 @@ def local_weights(folder: Path) -> Path | None:
     return files[0]
 
 
-def fetch(name: str, folder: Path, build: Callable[[], T]) -> T:
+def fetch(name: str, folder: Path, build: Callable[[], T], files: str = "its .safetensors file") -> T:
     """Build from the hub or its cache. Raises ModelUnavailable in one sentence within seconds."""
     reachable = hub_is_reachable()
     logging.disable(logging.ERROR)  # open_clip logs what it then raises
@@ -154,7 +154,7 @@ def fetch(name: str, folder: Path, build: Callable[[], T]) -> T:
         return build()
     except (OSError, RuntimeError, ValueError) as error:
         why = f"the hub gave an error ({type(error).__name__})" if reachable else "the model hub cannot be reached"
-        raise ModelUnavailable(f"{name} cannot be had: {why}; put its .safetensors file into {folder}.") from None
+        raise ModelUnavailable(f"{name} cannot be had: {why}; put {files} into {folder}.") from None
     finally:
         logging.disable(logging.NOTSET)
 

@@ -24,11 +24,16 @@ def forward(
     The bytes cross to the GPU as they are, a quarter of the size of floats. bf16: by autocast.
     """
     with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
-        batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(device, non_blocking=True)
-        batch = batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last)
-        scale = torch.tensor(transform.std, device=device).mul(255).view(1, 3, 1, 1)
-        shift = torch.tensor(transform.mean, device=device).mul(255).view(1, 3, 1, 1)
-        return network((batch - shift) / scale).float().cpu()
+        return network(normalise(pixels, transform, device)).float().cpu()
+
+
+def normalise(pixels: np.ndarray, transform: Transform, device: str | torch.device) -> torch.Tensor:
+    """Bring uint8 [B, S, S, 3] to the device and scale it there to float32 [B, 3, S, S], channels last."""
+    batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(device, non_blocking=True)
+    batch = batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last)
+    scale = torch.tensor(transform.std, device=device).mul(255).view(1, 3, 1, 1)
+    shift = torch.tensor(transform.mean, device=device).mul(255).view(1, 3, 1, 1)
+    return (batch - shift) / scale
 
 
 def unit(vectors: torch.Tensor) -> np.ndarray:

@@ -12,7 +12,7 @@ from gencv.core.embeddings import matrix, vector_column
 from gencv.core.manifest import Manifest
 from gencv.core.predictions import Predictions
 from gencv.models import bundle
-from gencv.models.detectors import ProbeDetector
+from gencv.models.detectors import Detector
 from gencv.pipelines.embed import BATCH_SIZE, in_batches
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
 from gencv.pipelines.pixels import ReadPixels
@@ -30,24 +30,35 @@ class BuildDetector:
     def __call__(self, device: str, threads: int) -> InferPart:
         torch.set_num_threads(threads or torch.get_num_threads())
         detector = bundle.load(self.bundle_dir, device=device)
+        num_kinds = len(detector.kinds)
+
+        def judge(pixels: np.ndarray) -> np.ndarray:
+            judged = detector.judge(pixels)
+            return np.concatenate([judged.scores[:, None], judged.kinds, judged.features], axis=1)
 
         def infer(part: pa.Table) -> pa.Table:
-            features = in_batches(detector.features, part, detector.space.dim, self.batch_size or BATCH_SIZE[device])
-            good = ~np.isnan(features).any(axis=1)
-            scores = np.full(len(good), np.nan, np.float32)
-            if good.any():
-                scores[good] = detector.scores(features[good])
-            score = pa.array(scores, mask=~good)
-            return pa.table(
-                {"id": part["id"], "score": score, "features": vector_column(features), "error": part["error"]}
-            )
+            dim = 1 + num_kinds + detector.num_features
+            told = in_batches(judge, part, dim, self.batch_size or BATCH_SIZE[device])
+            scores, kinds, features = np.split(told, [1, 1 + num_kinds], axis=1)
+            bad = np.isnan(scores[:, 0])
+            columns = {
+                "id": part["id"],
+                "score": pa.array(scores[:, 0], mask=bad),
+                "features": vector_column(features),
+                "error": part["error"],
+            }
+            if num_kinds:
+                names = np.array(detector.kinds, dtype=object)[np.nan_to_num(kinds).argmax(1)]
+                columns["kind"] = pa.array(names, pa.string(), mask=bad)
+                columns["kind_score"] = pa.array(kinds.max(1), pa.float32(), mask=bad)
+            return pa.table(columns)
 
         return infer
 
 
 def predict(
     bundle_dir: str,
-    detector: ProbeDetector,
+    detector: Detector,
     manifest_dir: str,
     manifest: Manifest,
     out: str,
@@ -75,6 +86,6 @@ def predict(
     )
     scored = tables.read_parts(scores_dir)
     assert scored["id"].to_pylist() == manifest["id"]
-    predictions = Predictions.of(manifest.table, scored["score"], scored["error"])
+    predictions = Predictions.of(manifest.table, scored)
     tables.write_table(predictions.table, storage.join(out, "predictions.parquet"))
-    return predictions, matrix(scored["features"], detector.space.dim), done
+    return predictions, matrix(scored["features"], detector.num_features), done

@@ -45,8 +45,8 @@ def manifest_report(manifest: Manifest, excluded: pa.Table) -> Report:
     report.headline("Left out", excluded.num_rows, "duplicates and balancing")
     report.headline("Groups", len({group for group in manifest["group"] if group}), "never cut by a split")
     report.section("What there is", "Pictures by split, and by who made them. 1 is spoof or generated, 0 live or real.")
-    _count_table(report, manifest)
-    _samples(report, manifest)
+    add_counts(report, manifest)
+    add_samples(report, manifest)
     if excluded.num_rows:
         report.section("Left out", "Every one of them, with the reason, stands in excluded.parquet.")
         shown = excluded.slice(0, 50).to_pylist()
@@ -72,7 +72,7 @@ def preprocess_report(before: Manifest, after: Manifest) -> Report:
             "Blur is drawn by the picture's id, in the splits that are augmented.",
         )
     report.section("What there is")
-    _count_table(report, after)
+    add_counts(report, after)
     return report
 
 
@@ -94,15 +94,9 @@ def probe_report(
         title, "On validation: these rows chose the temperature and the thresholds, so expect a little less."
     )
     for name in PRIMARY[:3]:
-        _headline(report, name, metrics[name])
+        add_headline(report, name, metrics[name])
     report.section("Thresholds", f"A picture with a score at or above the threshold is called {labels[1]}.")
-    report.table(
-        ["name", "threshold", "false positives", "false negatives", "genuine", "positive", "remark"],
-        [
-            [t.name, t.value, t.expected_fpr, t.expected_fnr, t.num_genuine, t.num_positive, t.reason]
-            for t in thresholds.values()
-        ],
-    )
+    add_thresholds(report, thresholds)
     threshold = thresholds["eer"].value
     report.section("Scores")
     report.figures(
@@ -111,7 +105,7 @@ def probe_report(
             "score histogram": to_png(draw_histogram(val, threshold=threshold, names=labels)),
         }
     )
-    _metric_table(report, metrics)
+    add_metrics(report, metrics)
     return report
 
 
@@ -142,7 +136,7 @@ def evaluation_report(
         f"{len(answered):,} judged pictures: {num_genuine:,} {labels[0]}, {num_positive:,} {labels[1]}",
     )
     for name in PRIMARY[:3]:
-        _headline(report, name, metrics[name])
+        add_headline(report, name, metrics[name])
     report.headline("No answer", len(predictions.bad()), f"of {len(predictions):,} pictures")
     report.section(
         "How well it tells them apart",
@@ -162,10 +156,54 @@ def evaluation_report(
             "score histogram": to_png(draw_histogram(predictions, threshold=threshold.value, names=labels)),
         }
     )
-    _metric_table(report, metrics)
+    add_metrics(report, metrics)
     report.section(
         "Where it fails", "Each generator at the frozen threshold, worst first; then each source of genuine pictures."
     )
+    add_generators(report, generators, labels)
+    add_mistakes(report, manifest, predictions, threshold.value, labels)
+    _map(report, features, manifest, seed)
+    add_samples(report, manifest)
+    if preprocessing is not None and manifest.preprocessing is None:
+        _effect(report, manifest, preprocessing)
+    report.section("What was judged")
+    add_counts(report, manifest)
+    return report
+
+
+def add_headline(report: Report, name: str, metric: Metric) -> None:
+    """Put a metric on top of the page, with its interval."""
+    interval = (
+        f"95 % interval {metric.low:.3f} to {metric.high:.3f}"
+        if metric.low is not None and metric.high is not None
+        else metric.reason
+    )
+    report.headline(TITLES.get(name, name), metric.value, interval)
+
+
+def add_metrics(report: Report, metrics: dict[str, Metric]) -> None:
+    """Add every metric of `summarise`, those that people ask for first."""
+    ordered = [*(name for name in PRIMARY if name in metrics), *(name for name in metrics if name not in PRIMARY)]
+    rows = [
+        [TITLES.get(name, name), metrics[name].value, metrics[name].low, metrics[name].high, metrics[name].reason]
+        for name in ordered
+    ]
+    report.table(["metric", "value", "from", "to", "remark"], rows, "All figures; positive is the attack.")
+
+
+def add_thresholds(report: Report, thresholds: dict[str, Threshold]) -> None:
+    """Add the thresholds that validation set, and what they cost there."""
+    report.table(
+        ["name", "threshold", "false positives", "false negatives", "genuine", "positive", "remark"],
+        [
+            [t.name, t.value, t.expected_fpr, t.expected_fnr, t.num_genuine, t.num_positive, t.reason]
+            for t in thresholds.values()
+        ],
+    )
+
+
+def add_generators(report: Report, generators: Sequence[GeneratorRow], labels: tuple[str, str]) -> None:
+    """Add what `per_generator` found, in its order, as bars and as a table."""
     report.figures({"generators": to_png(draw_generators(generators, names=labels))})
     report.table(
         ["generator", "family", "pictures", "groups", "judged wrongly", "recall or false positives", "AUROC", "remark"],
@@ -183,35 +221,10 @@ def evaluation_report(
             for r in generators
         ],
     )
-    _mistakes(report, manifest, predictions, threshold.value, labels)
-    _map(report, features, manifest, seed)
-    _samples(report, manifest)
-    if preprocessing is not None and manifest.preprocessing is None:
-        _effect(report, manifest, preprocessing)
-    report.section("What was judged")
-    _count_table(report, manifest)
-    return report
 
 
-def _headline(report: Report, name: str, metric: Metric) -> None:
-    interval = (
-        f"95 % interval {metric.low:.3f} to {metric.high:.3f}"
-        if metric.low is not None and metric.high is not None
-        else metric.reason
-    )
-    report.headline(TITLES.get(name, name), metric.value, interval)
-
-
-def _metric_table(report: Report, metrics: dict[str, Metric]) -> None:
-    ordered = [*(name for name in PRIMARY if name in metrics), *(name for name in metrics if name not in PRIMARY)]
-    rows = [
-        [TITLES.get(name, name), metrics[name].value, metrics[name].low, metrics[name].high, metrics[name].reason]
-        for name in ordered
-    ]
-    report.table(["metric", "value", "from", "to", "remark"], rows, "All figures; positive is the attack.")
-
-
-def _count_table(report: Report, manifest: Manifest) -> None:
+def add_counts(report: Report, manifest: Manifest) -> None:
+    """Add the number of pictures by what made them and by split."""
     rows: dict[tuple[str, str, str], dict[str, int]] = {}
     columns = (manifest[name] for name in ("label", "family", "generator", "split", "error"))
     for label, family, generator, split, error in zip(*columns, strict=True):
@@ -223,7 +236,8 @@ def _count_table(report: Report, manifest: Manifest) -> None:
     report.table(["label", "family", "generator", "train", "val", "test", "unreadable", "all"], table)
 
 
-def _samples(report: Report, manifest: Manifest) -> None:
+def add_samples(report: Report, manifest: Manifest) -> None:
+    """Add a section with some pictures of every generator."""
     rows = sorted(
         _draw(manifest, NUM_SAMPLES), key=lambda row: (manifest["label"][row] or 0, manifest["generator"][row])
     )
@@ -248,9 +262,10 @@ def _effect(report: Report, manifest: Manifest, preprocessing: Preprocessing) ->
     report.figures({"before and after": draw_before_after(pairs)})
 
 
-def _mistakes(
+def add_mistakes(
     report: Report, manifest: Manifest, predictions: Predictions, threshold: float, labels: tuple[str, str]
 ) -> None:
+    """Add a section with the wrongly judged pictures that are furthest from the threshold, if there are any."""
     known = predictions.table["label"].is_valid().to_numpy() & ~np.isnan(predictions.scores)
     truth = np.array([label or 0 for label in predictions.table["label"].to_pylist()])
     off = np.where(truth == 1, threshold - predictions.scores, predictions.scores - threshold)

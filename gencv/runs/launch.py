@@ -40,16 +40,23 @@ def launch(main: Callable[..., None], argv: list[str] | None = None) -> None:
 def parse(config_type: type, argv: list[str], description: str, job: str = "") -> Any:
     """Return the configuration that a command line gives; its own checks may raise BadInput.
 
-    `--config FILE` takes the configuration that a run of this job kept as the defaults.
+    `--config FILE` takes the configuration that a run of this job kept as the defaults. A Config whose defaults depend
+    on a flag has a class method `preset` that returns them for the words of a command line.
     """
     default = None
-    argv = [word for flag in argv for word in (flag.split("=", 1) if flag.startswith("--config=") else [flag])]
+    argv = [
+        word
+        for flag in argv
+        for word in (flag.split("=", 1) if flag.startswith(("--config=", "--recipe=")) else [flag])
+    ]
     if "--config" in argv:
         at = argv.index("--config")
         if at + 1 == len(argv):
             raise BadInput("--config needs the path of a run's config.json.")
         default = from_file(config_type, argv[at + 1], job)
         argv = argv[:at] + argv[at + 2 :]
+    elif preset := getattr(config_type, "preset", None):
+        default = preset(argv)
     description += "\n--config FILE repeats the run that left this config.json; other flags go before it."
     return tyro.cli(
         config_type, args=argv, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,)

@@ -16,7 +16,7 @@ from gencv.core import storage
 from gencv.core.errors import RunConflict, TooManyBad
 from gencv.runs.report import Report
 
-CIRCUMSTANCES = frozenset({"out", "address", "workers", "batch_size", "max_bad_fraction"})
+CIRCUMSTANCES = frozenset({"out", "address", "workers", "batch_size", "max_bad_fraction", "checkpoint_steps", "track"})
 """Fields that say how a run is carried out, not what it makes: they may differ when it is continued."""
 
 MAX_BAD_LISTED = 1000

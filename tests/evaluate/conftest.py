@@ -29,6 +29,8 @@ def make_predictions(
         "group": groups or [None] * num,
         "split": [split] * num,
         "score": [None if np.isnan(score) else float(score) for score in scores],
+        "kind": [None] * num,
+        "kind_score": [None] * num,
         "error": ["corrupt" if np.isnan(score) else None for score in scores],
     }
     return Predictions(pa.table(columns, schema=SCHEMA))

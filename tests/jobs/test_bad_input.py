@@ -65,7 +65,7 @@ def test_an_unknown_encoder_probe_split_or_threshold(job: Job, tmp_path: Path) -
         ("preprocess", ["--manifest"], "give the folder that `manifest`"),
         ("embed", ["--manifest"], "give the folder that `manifest`"),
         ("probe", ["--embeddings"], "run `embed` into it"),
-        ("check", ["x.jpg", "--bundle"], "give the folder that `probe` wrote"),
+        ("check", ["x.jpg", "--bundle"], "give the folder that `probe` or `finetune` wrote"),
     ],
 )
 def test_a_folder_of_another_kind(job: Job, tmp_path: Path, name: str, flags: list[str], says: str) -> None:

@@ -1,0 +1,182 @@
+"""From a manifest and a recipe to a bundle: train, then judge validation and test with what came out, then calibrate.
+
+Several trainings that differ in one thing (what they were trained on, the size of the network, how it is treated) are
+variants of one run, so that their figures can be laid side by side.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gencv.core import storage
+from gencv.core.errors import BadInput, UnknownName
+from gencv.core.manifest import Manifest
+from gencv.core.predictions import Predictions
+from gencv.core.record import Split
+from gencv.evaluate.calibration import Threshold, fit_temperature, set_thresholds
+from gencv.evaluate.metrics import summarise
+from gencv.images.preprocess import Preprocessing
+from gencv.models import bundle
+from gencv.models.detectors import NetworkDetector, Runner, task_of
+from gencv.models.encoders import pick_device
+from gencv.models.recipes import Recipe
+from gencv.pipelines.predict import predict
+from gencv.pipelines.train import Training, kinds_of, plan_of, train
+
+JUDGED = "judged"
+SCALES = ("tiny", "small", "base")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training of a run: its name, its recipe, and the generator that its positives are of ("" for all)."""
+
+    name: str
+    recipe: Recipe
+    trained_on: str = ""
+
+    def manifest_of(self, manifest: Manifest) -> Manifest:
+        """Return the rows that it is trained and judged on: the test rows stay whole."""
+        if not self.trained_on:
+            return manifest
+        columns = (manifest[name] for name in ("label", "generator", "split"))
+        kept = [
+            label != 1 or split == Split.TEST or generator == self.trained_on
+            for label, generator, split in zip(*columns, strict=True)
+        ]
+        return manifest.where(kept)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one training left: its detector, every epoch's figures, and its judgement of the test rows.
+
+    fitted: the rows that it was trained on; test: those that `predictions` judges, row by row.
+    """
+
+    variant: Variant
+    detector: NetworkDetector
+    history: list[dict[str, Any]]
+    fitted: Manifest
+    test: Manifest
+    predictions: Predictions
+    val: Predictions
+
+    @property
+    def thresholds(self) -> dict[str, Threshold]:
+        return {name: Threshold(**facts) for name, facts in self.detector.thresholds.items()}
+
+
+def baseline(recipe: Recipe) -> Recipe:
+    """Train the head alone, on pictures as they are."""
+    return replace(recipe, freeze=("all",), augmentation=type(recipe.augmentation)())
+
+
+def augmented(recipe: Recipe) -> Recipe:
+    """Train the head alone, on augmented pictures."""
+    return replace(recipe, freeze=("all",))
+
+
+def finetuned(recipe: Recipe) -> Recipe:
+    """Train as the recipe says."""
+    return recipe
+
+
+TREATMENTS = {"baseline": baseline, "augmented": augmented, "finetuned": finetuned}
+"""The rows of recipe R2's table."""
+
+
+def variants_of(
+    manifest: Manifest, recipe: Recipe, *, scales: tuple[str, ...], treatments: tuple[str, ...], per: str
+) -> list[Variant]:
+    """Lay out the trainings of a run; one without a name if nothing varies.
+
+    per: "generator" trains on all positives and then on those of each generator alone. Raises UnknownName, BadInput.
+    """
+    for scale in scales:
+        if scale not in SCALES:
+            raise UnknownName("scale", scale, SCALES)
+    for treatment in treatments:
+        if treatment not in TREATMENTS:
+            raise UnknownName("treatment", treatment, TREATMENTS)
+    if per not in ("none", "generator"):
+        raise UnknownName("per", per, ("none", "generator"))
+    if scales and "{scale}" not in recipe.network:
+        raise BadInput(
+            f"--scale needs a network with {{scale}} in its name, such as timm/vit_{{scale}}_patch16_224; "
+            f"this is {recipe.network}."
+        )
+    generators = [""]
+    if per == "generator":
+        rows = zip(manifest["generator"], manifest["label"], manifest["split"], strict=True)
+        generators += sorted({generator for generator, label, split in rows if label == 1 and split == Split.TRAIN})
+        if len(generators) < 3:
+            raise BadInput(f"--per generator needs two generators at least; the training rows have {generators[1:]}.")
+    found = []
+    for scale in scales or ("base",):
+        for treatment in treatments or ("finetuned",):
+            for generator in generators:
+                made = TREATMENTS[treatment](replace(recipe, network=recipe.network.replace("{scale}", scale)))
+                words = (
+                    scale if scales else "",
+                    treatment if treatments else "",
+                    generator or ("all" if per != "none" else ""),
+                )
+                found.append(Variant("-".join(word for word in words if word), made, generator))
+    return found
+
+
+def finetune(
+    variant: Variant,
+    manifest: Manifest,
+    out: str,
+    *,
+    checkpoint_steps: int = 0,
+    track: tuple[str, ...] = (),
+    address: str | None = None,
+    workers: int = 0,
+) -> Trained:
+    """Train one variant in `out`, or go on, and leave its bundle there; returns what it says of the test rows.
+
+    Temperature and thresholds are set on the validation rows and nothing else. Raises what `train` does.
+    """
+    manifest = variant.manifest_of(manifest)
+    recipe, kinds = variant.recipe, kinds_of(manifest, variant.recipe)
+    plan_of(manifest, recipe)  # says what is missing before anything is written
+    manifest.save(out)
+    network, history = train(
+        Training(manifest_dir=out, out=out, recipe=recipe, kinds=kinds, checkpoint_steps=checkpoint_steps, track=track),
+        address=address,
+        workers=workers,
+    )
+    families = {f for f, label in zip(manifest["family"], manifest["label"], strict=True) if label == 1}
+    detector = NetworkDetector(
+        running=Runner(network, pick_device("auto")),
+        heads=Training(manifest_dir=out, out=out, recipe=recipe, kinds=kinds).heads,
+        network_name=recipe.network,
+        task=task_of(families),
+        preprocessing=Preprocessing.from_dict(manifest.preprocessing) if manifest.preprocessing else None,
+    )
+    facts = {
+        "manifest": manifest.digest(),
+        "counts": manifest.counts(),
+        "recipe": recipe.to_dict(),
+        "epochs": len(history),
+        "best_epoch": 1 + int(np.argmax([epoch["val_auroc"] for epoch in history])),
+    }
+    bundle.save(detector, out, training=facts, metrics={})  # not calibrated yet: it judges first
+    judged = manifest.where([split in (Split.VAL, Split.TEST) for split in manifest["split"]])
+    judged_dir = storage.join(out, JUDGED)
+    judged.save(judged_dir)
+    predictions, _, _ = predict(out, detector, judged_dir, judged, judged_dir, address=address, workers=workers)
+    temperature = fit_temperature(predictions.split(Split.VAL))
+    predictions = predictions.rescored(temperature(predictions.scores))
+    val, test = predictions.split(Split.VAL), predictions.split(Split.TEST)
+    thresholds = {name: asdict(threshold) for name, threshold in set_thresholds(val).items()}
+    detector = replace(detector, temperature=temperature.value, thresholds=thresholds)
+    metrics = summarise(val, thresholds["eer"]["value"], seed=recipe.seed)
+    bundle.save(detector, out, training=facts, metrics={name: metric.text() for name, metric in metrics.items()})
+    return Trained(
+        variant, detector, history, manifest.where(split=Split.TRAIN), judged.where(split=Split.TEST), test, val
+    )

@@ -1,0 +1,341 @@
+"""Fine-tune over a cluster: Ray Train carries the loop of `models.fitting`, Ray Data feeds it.
+
+The same folder always goes on from its last checkpoint, also with another number of workers.
+"""
+
+import json
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray.train
+import torch
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer, get_device, prepare_model
+from tqdm import tqdm
+
+from gencv.core import storage
+from gencv.core.errors import BadInput, GencvError, TrainingFailed
+from gencv.core.manifest import Manifest
+from gencv.core.record import Split
+from gencv.evaluate.metrics import auroc
+from gencv.models.checkpoints import load_state, save_state
+from gencv.models.efficiency import device_name, peak_flops
+from gencv.models.fitting import Fit, Place, Targets
+from gencv.models.losses import Heads
+from gencv.models.networks import Classifier, build_network
+from gencv.models.optimising import add_lora, freeze, merge_lora
+from gencv.models.plan import Plan
+from gencv.models.recipes import Recipe
+from gencv.pipelines import cluster
+from gencv.pipelines.loading import Source, stream
+from gencv.runs.tracking import track
+
+STORAGE = "training"
+HISTORY = "history.jsonl"
+PROGRESS = "progress.json"
+MICRO_BATCH = "micro_batch.json"
+MAX_FAILURES = 3
+CPU_OF_WORKER, CPU_OF_LOADER = 0.5, 0.25
+"""What a worker and its loader book on machines without a GPU; they share the cores as they need them."""
+MAX_LOADERS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What to train on what, as it travels to the workers.
+
+    checkpoint_steps: steps between two checkpoints within an epoch; 0: only after each epoch. track: names of
+    `tracking.TRACKERS` that the epochs' figures go to.
+    """
+
+    manifest_dir: str
+    out: str
+    recipe: Recipe
+    kinds: tuple[str, ...] = ()
+    checkpoint_steps: int = 0
+    track: tuple[str, ...] = ()
+
+    @property
+    def heads(self) -> Heads:
+        return Heads(self.recipe.loss, self.kinds)
+
+
+def kinds_of(manifest: Manifest, recipe: Recipe) -> tuple[str, ...]:
+    """Return the names of the second head's classes. Raises BadInput if the training positives have fewer than two."""
+    if recipe.kinds == "none":
+        return ()
+    train = manifest.where(split=Split.TRAIN)
+    kinds = {name for name, label in zip(train[recipe.kinds], train["label"], strict=True) if label == 1}
+    if len(kinds) < 2:
+        raise BadInput(
+            f"--kinds {recipe.kinds} needs training positives of two at least, the manifest has {sorted(kinds)}."
+        )
+    return tuple(sorted(kinds))
+
+
+def plan_of(manifest: Manifest, recipe: Recipe) -> Plan:
+    """Lay out the steps over the labelled, readable rows. Raises BadInput if a split lacks one of the classes."""
+    labels, errors, splits = manifest["label"], manifest["error"], manifest["split"]
+    generators = manifest["generator"]
+    rows: dict[Split, tuple[int, ...]] = {}
+    for split in (Split.TRAIN, Split.VAL):
+        rows[split] = tuple(
+            row
+            for row, of in enumerate(splits)
+            if of == split.value and labels[row] is not None and errors[row] is None
+        )
+        counts = [sum(labels[row] == label for row in rows[split]) for label in (0, 1)]
+        if min(counts) == 0:
+            raise BadInput(
+                f"The {split.value} split has {counts[0]} genuine and {counts[1]} positive readable pictures; "
+                "fine-tuning needs both in train and in val."
+            )
+    strata: tuple[int, ...] = ()
+    if recipe.balance == "sampling":  # genuine against positive in equal parts, the positives in equal parts by maker
+        strata = balanced_strata([labels[r] for r in rows[Split.TRAIN]], [generators[r] for r in rows[Split.TRAIN]])
+    return Plan(
+        train=rows[Split.TRAIN],
+        val=rows[Split.VAL],
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        strata=strata,
+    )
+
+
+def balanced_strata(labels: list[int], generators: list[str]) -> tuple[int, ...]:
+    """Return the class of each row as its stratum."""
+    return tuple(labels)
+
+
+def targets_of(manifest: Manifest, recipe: Recipe, kinds: tuple[str, ...]) -> Targets:
+    """Return what is true of every row."""
+    labels = np.array([-1 if label is None else label for label in manifest["label"]], np.int64)
+    number = {name: place for place, name in enumerate(kinds)}
+    names = manifest[recipe.kinds] if kinds else [""] * len(manifest)
+    of_a_kind = [
+        number.get(name, -1) if label == 1 else -1 for name, label in zip(names, manifest["label"], strict=True)
+    ]
+    return Targets(labels, np.array(of_a_kind, np.int64), manifest["id"])
+
+
+def build(recipe: Recipe, heads: Heads) -> Classifier:
+    """Build the network of a recipe as its training begins, the same on every worker."""
+    torch.manual_seed(recipe.seed)
+    network = build_network(recipe.network, heads.num_outputs, weights=recipe.weights)
+    freeze(network, recipe.freeze)
+    if recipe.lora_rank:
+        network.network.requires_grad_(False)
+        add_lora(network, recipe.lora_rank)
+    return network
+
+
+def train(
+    training: Training, *, address: str | None = None, workers: int = 0
+) -> tuple[Classifier, list[dict[str, Any]]]:
+    """Train, or go on; returns the network of the best epoch by validation AUROC, on the CPU, and all epochs' figures.
+
+    workers: 0 for one a GPU, else one. Raises GencvError with the sentence of an error of ours in a worker, and
+    TrainingFailed if workers die again and again.
+    """
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "180")  # each imports torch first
+    cluster.connect(address)
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    gpus = cluster.num_gpus()
+    count = workers or gpus or 1
+    if count > (gpus or cluster.num_cpus()):
+        raise BadInput(f"--workers {count}: the cluster has {gpus} GPUs and {cluster.num_cpus()} CPUs.")
+    spare = (cluster.num_cpus() - count) // count
+    settings = {
+        **asdict(training),
+        "recipe": training.recipe.to_dict(),
+        "num_loaders": min(MAX_LOADERS, max(1, spare)) if gpus else 1,
+        "cpu_of_loader": 1.0 if gpus and spare else CPU_OF_LOADER,
+        "threads": max(1, cluster.num_cpus() // count),
+    }
+    trainer = TorchTrainer(
+        worker,  # type: ignore[arg-type]
+        train_loop_config=settings,
+        scaling_config=ScalingConfig(
+            num_workers=count,
+            use_gpu=bool(gpus),
+            resources_per_worker={"GPU": 1, "CPU": 1} if gpus else {"CPU": CPU_OF_WORKER},
+        ),
+        run_config=RunConfig(
+            name=STORAGE,
+            storage_path=training.out,
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=1, checkpoint_score_attribute="val_auroc", checkpoint_score_order="max"
+            ),
+        ),
+    )
+    with progress(training.out):
+        try:
+            result = trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            last = str(error).strip().splitlines()[-1]
+            raise TrainingFailed(
+                f"The workers failed {MAX_FAILURES + 1} times, last with: {last} "
+                "The same command goes on from the last checkpoint."
+            ) from None
+    failure = (result.return_value or {}).get("failure")  # type: ignore[attr-defined]
+    if failure:
+        raise GencvError(failure)
+    assert result.checkpoint is not None and result.best_checkpoints
+    best, _ = max(result.best_checkpoints, key=lambda found: (found[1]["val_auroc"], -found[1]["number"]))
+    return read_back(training, best, result.checkpoint)
+
+
+def read_back(training: Training, best: Checkpoint, last: Checkpoint) -> tuple[Classifier, list[dict[str, Any]]]:
+    """Return the network of the best checkpoint, and the history that the last one holds."""
+    network = build(training.recipe, training.heads)
+    with best.as_directory() as folder:
+        network.network.load_state_dict(without_prefix(load_state(Path(folder))["network"]))
+    if training.recipe.lora_rank:
+        merge_lora(network)
+    with last.as_directory() as folder:
+        return network, load_state(Path(folder))["history"]
+
+
+def without_prefix(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix("network."): tensor for name, tensor in state.items()}
+
+
+def worker(settings: dict[str, Any]) -> dict[str, Any]:
+    """Train on one worker; an error of ours comes back as a sentence, so that Ray does not try again."""
+    try:
+        settings = dict(settings)
+        how = {name: settings.pop(name) for name in ("num_loaders", "cpu_of_loader", "threads")}
+        run(Training(**{**settings, "recipe": Recipe.from_dict(settings["recipe"])}), **how)
+        return {}
+    except GencvError as error:
+        return {"failure": str(error)}
+
+
+def run(training: Training, *, num_loaders: int, cpu_of_loader: float, threads: int) -> None:
+    context = ray.train.get_context()
+    place = Place(str(get_device()), context.get_world_rank(), context.get_world_size())
+    torch.set_num_threads(threads)
+    manifest, recipe = Manifest.load(training.manifest_dir), training.recipe
+    network = build(recipe, training.heads)
+    fit = Fit(
+        network,
+        training.heads,
+        recipe,
+        plan_of(manifest, recipe),
+        targets_of(manifest, recipe, training.kinds),
+        lambda labels, scores: float(auroc(labels, scores).value),  # type: ignore[arg-type]
+        place,
+        wrap=prepare_model,
+        micro_batch=kept_micro_batch(training.out),
+    )
+    if (checkpoint := ray.train.get_checkpoint()) is not None:
+        with checkpoint.as_directory() as folder:
+            fit.load_state(load_state(Path(folder)))
+    fit.facts = {"device": device_name(place.device), "peak_flops": peak_flops(place.device, bf16=fit.bf16)}
+    source = Source(
+        training.manifest_dir,
+        fit.plan,
+        network.transform,
+        recipe.augmentation,
+        manifest.preprocessing is not None,
+        place.rank,
+        place.num_workers,
+    )
+    steps = stream(source, fit.number, num_loaders, cpu_of_loader)
+    told_s = 0.0
+    while not fit.is_done:
+        started = time.perf_counter()
+        pixels, good = next(steps)
+        fit.wait(time.perf_counter() - started)
+        try:
+            fit.step(pixels, good)
+        except torch.OutOfMemoryError:
+            halve_micro_batch(training.out, fit)
+            raise  # the group starts again from the last checkpoint, with the half
+        if place.rank == 0 and time.monotonic() - told_s > 2:
+            told_s = time.monotonic()
+            tell(training.out, fit)
+        if fit.ends_epoch or is_due(fit, training.checkpoint_steps):
+            keep(training, fit)
+
+
+def is_due(fit: Fit, checkpoint_steps: int) -> bool:
+    """Say whether a checkpoint within the epoch is due: among its training steps, where nothing is half validated."""
+    inner = fit.number % fit.plan.steps_per_epoch
+    return checkpoint_steps > 0 and inner <= fit.plan.num_train_steps and inner % checkpoint_steps == 0
+
+
+def keep(training: Training, fit: Fit) -> None:
+    """Report a checkpoint; the first worker writes it, and the figures of all epochs beside it for people."""
+    if not fit.ends_epoch:
+        fit.gather_sums()
+    # Within an epoch there is no figure of validation yet; -1 keeps such a checkpoint only while it is the last.
+    metrics = {"number": fit.number, "val_auroc": fit.history[-1]["val_auroc"] if fit.ends_epoch else -1.0}
+    name = f"step-{fit.number:08d}"
+    if fit.place.rank > 0:
+        ray.train.report(metrics, None, checkpoint_dir_name=name)
+        return
+    lines = "".join(json.dumps(facts) + "\n" for facts in fit.history)
+    storage.write_bytes(storage.join(training.out, HISTORY), lines.encode())
+    tell(training.out, fit)
+    if fit.ends_epoch:
+        track(training.track, training.out, fit.history[-1])
+    with tempfile.TemporaryDirectory() as folder:
+        save_state(fit.state(), Path(folder))
+        ray.train.report(metrics, Checkpoint.from_directory(folder), checkpoint_dir_name=name)
+
+
+def tell(out: str, fit: Fit) -> None:
+    """Note how far the training is, for the progress bar."""
+    facts = {"number": fit.number, "of": len(fit.plan), **(fit.history[-1] if fit.history else {})}
+    storage.write_bytes(storage.join(out, PROGRESS), json.dumps(facts).encode())
+
+
+@contextmanager
+def progress(out: str) -> Iterator[None]:
+    """Show how far the workers are while they train."""
+    place, ended = storage.join(out, PROGRESS), threading.Event()
+
+    def watch() -> None:
+        with tqdm(desc="finetune", unit="step", mininterval=2) as bar:
+            while not ended.wait(2):
+                if storage.exists(place):
+                    facts = json.loads(storage.read_bytes(place))
+                    bar.total, bar.n = facts["of"], facts["number"]
+                    bar.set_postfix({name: round(facts[name], 4) for name in ("epoch", "val_auroc") if name in facts})
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def kept_micro_batch(out: str) -> int:
+    """Return the micro-batch that a lack of memory has led to, 0 if there was none."""
+    place = storage.join(out, MICRO_BATCH)
+    return int(json.loads(storage.read_bytes(place))["micro_batch"]) if storage.exists(place) else 0
+
+
+def halve_micro_batch(out: str, fit: Fit) -> None:
+    """Note that half as many pictures are to be tried. Raises TrainingFailed if that has been done before."""
+    share = -(-fit.plan.batch_size // fit.place.num_workers)
+    size = min(fit.micro_batch or share, share)
+    if kept_micro_batch(out) or size == 1:
+        raise TrainingFailed(
+            f"{size} pictures at once do not fit into the memory; choose another --out with a smaller --micro-batch."
+        ) from None
+    storage.write_bytes(storage.join(out, MICRO_BATCH), json.dumps({"micro_batch": -(-size // 2)}).encode())

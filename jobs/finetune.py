@@ -1,0 +1,167 @@
+"""Fine-tune a network on a manifest, by a recipe of the field, and leave a detector bundle.
+
+    python jobs/finetune.py --recipe starter --manifest /data/runs/manifest --out /data/runs/finetuned
+
+Every hyper-parameter of the recipe is a flag. The same command goes on from the last checkpoint, whatever was killed,
+also with another number of --workers. Temperature and thresholds are set on the validation rows, and the report is on
+the test rows. --scale, --treatments, and --per make several trainings, each in a folder of its own, side by side.
+docs/recipes.md has the command of each recipe.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import tyro
+
+from gencv.core import storage
+from gencv.core.errors import BadInput, UnknownName
+from gencv.core.manifest import Manifest
+from gencv.core.record import Split
+from gencv.evaluate.generators import per_generator
+from gencv.evaluate.metrics import Metric, summarise
+from gencv.models.efficiency import efficiency_of
+from gencv.models.recipes import RECIPES, Recipe
+from gencv.pipelines.finetune import Trained, finetune, variants_of
+from gencv.plots.training import TrainingRow, comparison_report, finetune_report
+from gencv.runs.launch import launch
+from gencv.runs.report import Report
+from gencv.runs.run import Run
+from gencv.runs.tracking import require_trackers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    manifest: str
+    """Folder written by manifest or preprocess, with train, val, and test rows."""
+    out: str
+    """Folder of this run and of the bundle: an absolute path or a URI."""
+    recipe: str = "starter"
+    """A name of docs/recipes.md; the flags below change it."""
+    settings: Recipe = field(default_factory=lambda: RECIPES["starter"])
+    scale: tuple[str, ...] = ()
+    """Train tiny, small, and base networks, each apart."""
+    treatments: tuple[str, ...] = ()
+    """Train the head alone (baseline), with augmentation (augmented), and as the recipe says (finetuned)."""
+    per: str = "none"
+    """generator: train on all positives, and on those of each generator alone."""
+    checkpoint_steps: int = 0
+    """Steps between two checkpoints within an epoch; default: after each epoch only."""
+    track: tuple[str, ...] = ()
+    """Also follow the epochs in tensorboard or mlflow."""
+    max_bad_fraction: float = 0.05
+    """Fail, after finishing, if more than this share of the pictures cannot be read."""
+    address: str | None = None
+    """Ray cluster; default: a running one, else a local one."""
+    workers: int = 0
+    """Training processes; default: one a GPU, else one."""
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise UnknownName("recipe", self.recipe, RECIPES)
+
+    @classmethod
+    def preset(cls, argv: Sequence[str]) -> "Config":
+        """Return what the flags start from: the recipe that they name."""
+        name = argv[argv.index("--recipe") + 1] if "--recipe" in argv[:-1] else "starter"
+        if name not in RECIPES:
+            raise UnknownName("recipe", name, RECIPES)
+        return cls(manifest=tyro.MISSING, out=tyro.MISSING, recipe=name, settings=RECIPES[name])
+
+
+def main(config: Config, run: Run) -> None:
+    require_trackers(config.track)
+    manifest = Manifest.load(config.manifest)
+    variants = variants_of(manifest, config.settings, scales=config.scale, treatments=config.treatments, per=config.per)
+    if not len(manifest.where(split=Split.TEST)):
+        raise BadInput(f"{config.manifest} has no test rows; make it with --splits that leave some.")
+    run.begin(manifest=manifest.digest())
+    trained = []
+    for variant in variants:
+        out = run.path(variant.name) if variant.name else run.dir
+        one = finetune(
+            variant,
+            manifest,
+            out,
+            checkpoint_steps=config.checkpoint_steps,
+            track=config.track,
+            address=config.address,
+            workers=config.workers,
+        )
+        trained.append(one)
+        if variant.name:
+            storage.write_bytes(storage.join(out, "report.html"), page_of(one).html().encode())
+        print(f"{variant.name or config.recipe}: test AUROC {metrics_of(one)['auroc'].text()}, bundle in {out}")
+    finish(config, run, manifest, trained)
+
+
+def metrics_of(one: Trained) -> dict[str, Metric]:
+    return summarise(one.predictions, one.thresholds["eer"].value, seed=one.variant.recipe.seed)
+
+
+def page_of(one: Trained) -> Report:
+    """Return the report of one training."""
+    threshold = one.thresholds["eer"]
+    assert threshold.value is not None
+    return finetune_report(
+        title=one.detector.title,
+        labels=one.detector.labels,
+        recipe=one.variant.recipe.to_dict(),
+        history=one.history,
+        efficiency=efficiency_of(one.detector.running.network, one.history),
+        threshold=threshold,
+        thresholds=one.thresholds,
+        manifest=one.test,
+        predictions=one.predictions,
+        metrics=metrics_of(one),
+        generators=per_generator(one.predictions, threshold.value, seed=one.variant.recipe.seed),
+        counts=one.fitted.counts(),
+        kinds=one.detector.kinds,
+    )
+
+
+def row_of(one: Trained) -> TrainingRow:
+    """Return a training's line in the comparison."""
+    metrics, costs = metrics_of(one), efficiency_of(one.detector.running.network, one.history)
+    return {
+        "name": one.variant.name,
+        "network": one.variant.recipe.network,
+        "trained_on": one.variant.trained_on or "all",
+        "auroc": metrics["auroc"].text(),
+        "accuracy": metrics["accuracy"].value,
+        "f1": metrics["f1"].value,
+        "eer": metrics["eer"].value,
+        "images_per_s": costs.images_per_s,
+        "parameters": costs.parameters,
+        "gflops": costs.flops_per_image / 1e9,
+        "seconds": sum(epoch["seconds"] + epoch["val_seconds"] for epoch in one.history),
+    }
+
+
+def generators_of(one: Trained) -> dict[str, float]:
+    """Return the AUROC on each generator's test pictures against all genuine ones."""
+    rows = per_generator(one.predictions, one.thresholds["eer"].value or 0.5, seed=one.variant.recipe.seed)
+    return {row.generator: row.auroc.value for row in rows if row.auroc.value is not None}
+
+
+def finish(config: Config, run: Run, manifest: Manifest, trained: list[Trained]) -> None:
+    one = trained[0]
+    if len(trained) == 1:
+        page = page_of(one)
+    else:
+        matrix = {each.variant.name: generators_of(each) for each in trained}
+        page = comparison_report(f"Fine-tuning: {config.recipe}", [row_of(each) for each in trained], matrix)
+    rows = [row_of(each) for each in trained]
+    storage.write_bytes(run.path("trainings.json"), json.dumps(rows, indent=1).encode())
+    run.finish(
+        page,
+        counts={**manifest.counts(), "unreadable_in_training": max(epoch["bad"] for epoch in one.history)},
+        figures={each.variant.name or "test_auroc": metrics_of(each)["auroc"].value for each in trained},
+        bad=list(dict([*manifest.bad(), *one.val.bad(), *one.predictions.bad()]).items()),
+        total=len(manifest),
+    )
+    print(f"Report: {run.path('report.html')}")
+
+
+if __name__ == "__main__":
+    launch(main)

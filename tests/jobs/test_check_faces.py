@@ -1,0 +1,108 @@
+"""A bundle that was fitted on faces, on whole photographs; no Ray."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fakes import blobs
+from PIL import Image
+from skimage import data as photographs
+
+from gencv.images.faces import find_faces
+from gencv.images.preprocess import Preprocessing
+from gencv.models import bundle
+from gencv.models.detectors import ProbeDetector
+from gencv.models.encoders import load_encoder
+from gencv.models.probes import Labelled, fit_probe
+
+Job = Callable[..., tuple[int, str, str]]
+THRESHOLD = {
+    "name": "eer",
+    "value": 0.5,
+    "expected_fpr": 0.1,
+    "expected_fnr": 0.1,
+    "num_genuine": 30,
+    "num_positive": 30,
+    "reason": "",
+}
+
+
+@pytest.fixture(scope="module")
+def save_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Save a bundle that says something, fitted on nothing real: save_bundle(crop) -> its folder."""
+    data = blobs(60, 0)
+    wide = Labelled(np.pad(data.vectors, ((0, 0), (0, 1280 - 32))), data.labels)
+    encoder, probe = load_encoder("starter-features", device="cpu"), fit_probe("mlp", wide, wide, seed=0)
+
+    def save(crop: str) -> Path:
+        made = ProbeDetector(
+            encoder=encoder,
+            probe=probe,
+            task="generated",
+            preprocessing=Preprocessing(crop=crop, margin=2.0),
+            thresholds={"eer": THRESHOLD},
+        )
+        folder = tmp_path_factory.mktemp("bundle") / crop
+        bundle.save(made, str(folder), training={"manifest": "none"}, metrics={})
+        return folder
+
+    return save
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Two faces in one photograph, turned on its side and put upright by its EXIF; and a picture without a face."""
+    photo = photographs.astronaut()
+    small = np.full((512, 256, 3), 90, np.uint8)
+    small[:256] = cv2.resize(photo[:, ::-1], (256, 256), interpolation=cv2.INTER_AREA)
+    both = np.hstack([photo, small])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the viewer turns it clockwise
+    Image.fromarray(np.ascontiguousarray(np.rot90(both))).save(tmp_path / "both.png", exif=exif)
+    Image.fromarray(photographs.coffee()).save(tmp_path / "coffee.png")
+    return tmp_path
+
+
+def lines_of(stdout: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stdout.splitlines()]
+
+
+def test_a_bundle_of_faces_judges_the_largest_or_each(
+    job: Job, files: Path, save_bundle: Callable[[str], Path]
+) -> None:
+    folder = save_bundle("face")
+    run = ("check", files / "both.png", files / "coffee.png", "--bundle", folder, "--max-bad-fraction", "1")
+    code, stdout, _ = job(*run)
+    largest, bad = lines_of(stdout)
+    assert code == 0 and bad["error"] == "no_face" and "face" not in bad
+
+    code, stdout, _ = job(*run, "--faces", "each")
+    first, second, bad = lines_of(stdout)
+    assert code == 0 and bad["error"] == "no_face" and first == largest
+    assert first["id"] == second["id"] and first["score"] != second["score"]
+
+    photo = photographs.astronaut()
+    (face,) = find_faces(photo)
+    assert first["face"]["score"] > 0.95 < second["face"]["score"]
+    for name, value in (("left", face.left), ("top", face.top), ("right", face.right), ("bottom", face.bottom)):
+        assert abs(first["face"][name] - value) < 15  # in px of the upright picture
+    assert second["face"]["left"] > 512 and second["face"]["bottom"] < 256
+
+    detector = bundle.load(str(folder))
+    upright = np.asarray(Image.open(files / "both.png").transpose(Image.Transpose.ROTATE_270))
+    assert float(detector.judge_image(upright).scores[0]) == first["score"]
+
+
+def test_a_bundle_of_whole_pictures_has_no_faces(job: Job, files: Path, save_bundle: Callable[[str], Path]) -> None:
+    folder = save_bundle("none")
+    code, stdout, _ = job("check", files / "both.png", "--bundle", folder)
+    (line,) = lines_of(stdout)
+    assert code == 0 and line["error"] is None and "face" not in line
+    code, _, stderr = job("check", files / "both.png", "--bundle", folder, "--faces", "each")
+    assert code == 2 and "whole pictures" in stderr
+    code, _, stderr = job("check", files / "both.png", "--bundle", folder, "--faces", "two")
+    assert code == 2 and "each, largest" in stderr

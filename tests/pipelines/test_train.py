@@ -1,0 +1,136 @@
+"""Training over Ray: the end is the same whatever was killed, and whoever goes on."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import manifest_of, write_pictures
+
+from gencv.core import storage
+from gencv.core.errors import BadInput, GencvError
+from gencv.core.manifest import Manifest
+from gencv.models.recipes import Recipe
+from gencv.pipelines import train as module
+from gencv.pipelines.train import HISTORY, Training, kinds_of, plan_of, train
+
+pytestmark = pytest.mark.timeout(400)
+RECIPE = Recipe(network="tiny-vit", learning_rate=1e-3, epochs=3, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty training and twenty validation pictures; positives are flat on the left."""
+    folder = tmp_path_factory.mktemp("train")
+    paths = write_pictures(folder / "in", 80)
+    made = manifest_of(paths, split=["train"] * 60 + ["val"] * 20, family=["real", "gan", "real", "diffusion"] * 20)
+    made.save(str(folder / "manifest"))
+    return folder / "manifest"
+
+
+def weights_after(pictures: Path, out: Path, **how: Any) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    recipe = how.pop("recipe", RECIPE)
+    network, history = train(Training(manifest_dir=str(pictures), out=str(out), recipe=recipe), **how)
+    return {name: tensor.numpy() for name, tensor in network.network.state_dict().items()}, history
+
+
+@pytest.fixture
+def undisturbed(
+    pictures: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
+) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    if "done" not in _undisturbed:
+        _undisturbed["done"] = weights_after(pictures, tmp_path_factory.mktemp("undisturbed") / "out", workers=1)
+    return _undisturbed["done"]
+
+
+_undisturbed: dict[str, tuple[dict[str, np.ndarray], list[dict[str, Any]]]] = {}
+"""The training of the whole module that nothing happened to."""
+
+
+def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray], atol: float) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], atol=atol, err_msg=name)
+
+
+@pytest.mark.ray
+@pytest.mark.kill
+def test_a_killed_worker_changes_nothing(
+    pictures: Path, undisturbed: tuple[Any, Any], tmp_path: Path, ray_local: None
+) -> None:
+    out = tmp_path / "out"
+    killer = threading.Thread(target=kill_a_worker_after_the_first_epoch, args=(out,), daemon=True)
+    killer.start()
+    weights, history = weights_after(pictures, out, workers=1)
+    killer.join(timeout=1)
+    assert not killer.is_alive(), "no worker was killed"
+    assert [facts["epoch"] for facts in history] == [1, 2, 3]
+    assert_same(weights, undisturbed[0], 1e-6)
+    assert [f["val_loss"] for f in history] == pytest.approx([f["val_loss"] for f in undisturbed[1]], abs=1e-6)
+
+
+def kill_a_worker_after_the_first_epoch(out: Path) -> None:
+    while not storage.exists(str(out / HISTORY)):
+        time.sleep(0.02)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and b"RayTrainWorker" in read(entry / "cmdline"):
+            os.kill(int(entry.name), signal.SIGKILL)
+            return
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.mark.ray
+def test_one_worker_goes_on_where_two_have_stopped(
+    pictures: Path, undisturbed: tuple[Any, Any], tmp_path: Path, ray_local: None
+) -> None:
+    first = Recipe.from_dict({**RECIPE.to_dict(), "epochs": 1})
+    _, history = weights_after(pictures, tmp_path / "out", recipe=first, workers=2)
+    assert len(history) == 1 and history[0]["workers"] == 2
+    weights, history = weights_after(pictures, tmp_path / "out", workers=1)
+    assert [facts["workers"] for facts in history] == [2, 1, 1]
+    assert [facts["pictures"] for facts in history] == [60] * 3
+    # The same pictures in the same steps; only the order in which gradients were added is another.
+    assert_same(weights, undisturbed[0], 1e-3)
+
+
+def test_what_keeps_a_manifest_from_being_trained_on(pictures: Path) -> None:
+    manifest = Manifest.load(str(pictures))
+    assert len(plan_of(manifest, RECIPE).train) == 60
+    no_val = manifest.where([split == "train" for split in manifest["split"]])
+    with pytest.raises(BadInput, match="The val split has 0 genuine and 0 positive"):
+        plan_of(no_val, RECIPE)
+    one_class = manifest.where([label == 0 or split == "val" for label, split in zip(manifest["label"], manifest["split"], strict=True)])
+    with pytest.raises(BadInput, match="train split has 30 genuine and 0 positive"):
+        plan_of(one_class, RECIPE)
+
+
+def test_kinds_come_from_the_training_positives(pictures: Path) -> None:
+    manifest = Manifest.load(str(pictures))
+    assert kinds_of(manifest, RECIPE) == ()
+    assert kinds_of(manifest, Recipe(kinds="family")) == ("diffusion", "gan")
+    with pytest.raises(BadInput, match="two at least"):
+        kinds_of(manifest, Recipe(kinds="generator"))
+
+
+def test_memory_that_does_not_suffice_halves_the_micro_batch_once(tmp_path: Path) -> None:
+    class Fake:
+        micro_batch = 0
+        plan = type("Plan", (), {"batch_size": 16})
+        place = type("Place", (), {"num_workers": 2})
+
+    fit: Any = Fake()
+    assert module.kept_micro_batch(str(tmp_path)) == 0
+    module.halve_micro_batch(str(tmp_path), fit)
+    assert module.kept_micro_batch(str(tmp_path)) == 4
+    with pytest.raises(GencvError, match="do not fit into the memory"):
+        module.halve_micro_batch(str(tmp_path), fit)
