@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 import tyro
 
 from gencv.core import storage
-from gencv.core.errors import BadInput, UnknownName
+from gencv.core.errors import UnknownName
 from gencv.core.manifest import Manifest
-from gencv.core.record import Split
 from gencv.evaluate.generators import per_generator
 from gencv.evaluate.metrics import Metric, summarise
 from gencv.models.efficiency import efficiency_of
 from gencv.models.recipes import RECIPES, Recipe
-from gencv.pipelines.finetune import Trained, finetune, variants_of
+from gencv.pipelines.finetune import Trained, finetune, require_trainable, variants_of
 from gencv.plots.training import TrainingRow, comparison_report, finetune_report
 from gencv.runs.launch import launch
 from gencv.runs.report import Report
@@ -73,8 +72,8 @@ def main(config: Config, run: Run) -> None:
     require_trackers(config.track)
     manifest = Manifest.load(config.manifest)
     variants = variants_of(manifest, config.settings, scales=config.scale, treatments=config.treatments, per=config.per)
-    if not len(manifest.where(split=Split.TEST)):
-        raise BadInput(f"{config.manifest} has no test rows; make it with --splits that leave some.")
+    for variant in variants:
+        require_trainable(variant, manifest)
     run.begin(manifest=manifest.digest())
     trained = []
     for variant in variants:

@@ -11,8 +11,8 @@ from typing import Any
 from gencv.core import storage
 from gencv.core.errors import BadSource, UnknownName
 from gencv.core.record import FAMILIES, ImageRecord
+from gencv.core.words import label_of, split_of
 from gencv.datasets.source import Source
-from gencv.datasets.words import label_of, split_of
 
 COLUMNS = {
     "image": ("bytes", "image", "path", "image_path", "uri", "file_name", "cropped_image"),

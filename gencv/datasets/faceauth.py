@@ -14,7 +14,7 @@ from gencv.core import storage
 from gencv.core.errors import BadInput, BadSource
 from gencv.core.manifest import Manifest
 from gencv.core.record import Split
-from gencv.datasets.words import label_of
+from gencv.core.words import label_of
 
 COLUMNS = ("image_path", "destination_path", "folder", "split", "target_class", "target", "label")
 THEIR_SPLIT = {Split.TRAIN: "train", Split.VAL: "test", Split.TEST: "dev"}

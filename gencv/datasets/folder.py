@@ -18,8 +18,8 @@ from pyarrow import fs
 from gencv.core import storage
 from gencv.core.errors import BadSource
 from gencv.core.record import ImageRecord, Split, family_of
+from gencv.core.words import GENUINE, POSITIVE, SPLIT_OF
 from gencv.datasets.source import Source
-from gencv.datasets.words import GENUINE, POSITIVE, SPLIT_OF
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
 

@@ -18,9 +18,9 @@ from typing import Any
 from gencv.core.errors import BadSource
 from gencv.core.hub import hub_is_reachable
 from gencv.core.record import ImageRecord
+from gencv.core.words import SPLIT_OF, label_of
 from gencv.datasets import columns
 from gencv.datasets.source import Source
-from gencv.datasets.words import SPLIT_OF, label_of
 
 
 def read(source: Source) -> Iterator[ImageRecord]:

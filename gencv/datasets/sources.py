@@ -8,9 +8,9 @@ from typing import TypeVar
 from gencv.core.errors import BadSource, UnknownName
 from gencv.core.record import FAMILIES, ImageRecord, family_of
 from gencv.core.seeds import uniform_for
+from gencv.core.words import SPLIT_OF
 from gencv.datasets import coco, folder, hub, starter, table
 from gencv.datasets.source import Source, parse_source
-from gencv.datasets.words import SPLIT_OF
 
 T = TypeVar("T")
 __all__ = ["SOURCES", "Source", "parse_source", "read_source"]

@@ -54,7 +54,8 @@ class Efficiency:
 def efficiency_of(network: Classifier, history: list[dict[str, Any]]) -> Efficiency:
     """Sum up a training from its epochs, the first one left out if there are others: it warms up.
 
-    history: that of `Fit`, each entry with `device` (`device_name`), `peak_memory_mib`, and `peak_flops` as well.
+    history: that of `Fit`, each entry with `device` (`device_name`), `peak_memory_mib`, and `peak_flops` as well. An
+    entry may say how many parameters were `trainable`: a network that was saved and loaded no longer knows.
     """
     last = history[-1]
     settled = history[1:] or history
@@ -64,10 +65,10 @@ def efficiency_of(network: Classifier, history: list[dict[str, Any]]) -> Efficie
     return Efficiency(
         device=last["device"],
         images_per_s=images_per_s,
-        seconds_per_epoch=float(np.median([epoch["seconds"] for epoch in settled])),
+        seconds_per_epoch=float(np.median([epoch["seconds"] + epoch["val_seconds"] for epoch in settled])),
         waited_fraction=float(np.median([epoch["waited_s"] / epoch["seconds"] for epoch in settled])),
         parameters=parameters,
-        trainable=trainable,
+        trainable=last.get("trainable", trainable),
         flops_per_image=flops,
         peak_memory_mib=last["peak_memory_mib"],
         achieved_share=images_per_s * FORWARDS_A_STEP * flops / (last["peak_flops"] * last["workers"]),

@@ -13,16 +13,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 
 from gencv.core.errors import BadInput, NotSupported, UnknownName
 from gencv.core.hub import models_dir
+from gencv.core.words import GENUINE, POSITIVE
 from gencv.images.transform import Transform
 from gencv.models.encoders import fetch, local_weights, transform_of_timm
 from gencv.models.starter import TRANSFORM as STARTER_TRANSFORM
 from gencv.models.starter import load_efficientnet
+
+T = TypeVar("T")
 
 WEIGHTS = ("pretrained", "random")
 """Where a network starts: from published weights, or from its configuration alone."""
@@ -130,9 +134,21 @@ def build_timm(name: str, num_outputs: int, weights: str) -> Classifier:
         )
         return network
 
-    network = build() if local or weights == "random" else fetch(f"timm/{name}", folder, build)
+    if local:
+        network = from_folder(folder, build)
+    else:
+        network = build() if weights == "random" else fetch(f"timm/{name}", folder, build)
     transform = transform_of_timm(resolve_model_data_config(network))
     return Classifier(network, num_outputs, Blueprint("timm", {"architecture": name}), transform)
+
+
+def from_folder(folder: Path, build: Callable[[], T]) -> T:
+    """Build from a local folder. Raises BadInput in one sentence if its files are damaged or mean something else."""
+    try:
+        return build()
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        why = str(error).strip().partition("\n")[0]
+        raise BadInput(f"{folder} holds no image classifier that can be loaded: {why}") from None
 
 
 def from_timm(config: dict[str, Any], num_outputs: int) -> torch.nn.Module:
@@ -154,12 +170,18 @@ def build_transformers(name: str, num_outputs: int, weights: str) -> Classifier:
     place = str(folder) if local else name
     if name.startswith("/") and not local:
         raise BadInput(f"{folder} holds no config.json; give a folder that transformers' save_pretrained wrote.")
-    config = fetch(name, folder, lambda: AutoConfig.from_pretrained(place), "config.json and model.safetensors")
+
+    def get(build: Callable[[], T]) -> T:
+        return from_folder(folder, build) if local else fetch(name, folder, build, "config.json and model.safetensors")
+
+    config = get(lambda: AutoConfig.from_pretrained(place))
     if local and weights == "pretrained" and not any(folder.glob("*.safetensors")):
         raise BadInput(
             f"{folder} holds no .safetensors file (pickled weights are not read); save the network with "
             "safe_serialization, or give --weights random to start from its configuration."
         )
+    if weights == "pretrained":
+        require_our_order(name, [str(config.id2label[place]) for place in sorted(config.id2label)], num_outputs)
     config.num_labels = num_outputs
 
     def build() -> torch.nn.Module:
@@ -169,15 +191,25 @@ def build_transformers(name: str, num_outputs: int, weights: str) -> Classifier:
         return network
 
     if weights == "random":
-        network = from_transformers(config.to_dict(), num_outputs)
+        network = get(lambda: from_transformers(config.to_dict(), num_outputs))
     else:
-        network = fetch(name, folder, build, "config.json and model.safetensors").float()
+        network = get(build).float()
     try:
         processor = AutoImageProcessor.from_pretrained(place, use_fast=False).to_dict()
     except (OSError, ValueError, ImportError):  # a folder with a configuration alone
         processor = {}
     blueprint = Blueprint("transformers", config.to_dict())
     return Classifier(network, num_outputs, blueprint, transform_of_processor(processor, config))
+
+
+def require_our_order(name: str, outputs: list[str], num_outputs: int) -> None:
+    """Raise BadInput for a checkpoint that names its two outputs positive first: its last layer is kept as it is."""
+    first, last = (outputs[0].lower(), outputs[-1].lower()) if outputs else ("", "")
+    if len(outputs) == num_outputs == 2 and (first in POSITIVE or last in GENUINE):
+        raise BadInput(
+            f"{name} names its outputs {outputs[0]}, {outputs[1]}, and ours are genuine, positive; "
+            "give --loss sigmoid, whose one output is new, or --weights random."
+        )
 
 
 def from_transformers(config: dict[str, Any], num_outputs: int) -> torch.nn.Module:

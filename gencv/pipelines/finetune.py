@@ -20,9 +20,11 @@ from gencv.images.preprocess import Preprocessing
 from gencv.models import bundle
 from gencv.models.detectors import NetworkDetector, Runner, task_of
 from gencv.models.encoders import pick_device
+from gencv.models.losses import Heads
+from gencv.models.optimising import build_optimizer
 from gencv.models.recipes import Recipe
 from gencv.pipelines.predict import predict
-from gencv.pipelines.train import Training, kinds_of, plan_of, train
+from gencv.pipelines.train import Training, build, kinds_of, plan_of, train
 
 JUDGED = "judged"
 SCALES = ("tiny", "small", "base")
@@ -127,6 +129,15 @@ def variants_of(
     return found
 
 
+def require_trainable(variant: Variant, manifest: Manifest) -> None:
+    """Raise what would keep a training from its first step, before anything is written or started."""
+    rows, recipe = variant.manifest_of(manifest), variant.recipe
+    plan_of(rows, recipe)
+    build_optimizer(build(recipe, Heads(recipe.loss, kinds_of(rows, recipe))), recipe)
+    if not len(rows.where(split=Split.TEST)):
+        raise BadInput("The manifest has no test rows to report on; make it with --splits that leave some.")
+
+
 def finetune(
     variant: Variant,
     manifest: Manifest,
@@ -143,7 +154,6 @@ def finetune(
     """
     manifest = variant.manifest_of(manifest)
     recipe, kinds = variant.recipe, kinds_of(manifest, variant.recipe)
-    plan_of(manifest, recipe)  # says what is missing before anything is written
     manifest.save(out)
     network, history = train(
         Training(manifest_dir=out, out=out, recipe=recipe, kinds=kinds, checkpoint_steps=checkpoint_steps, track=track),
@@ -153,7 +163,7 @@ def finetune(
     families = {f for f, label in zip(manifest["family"], manifest["label"], strict=True) if label == 1}
     detector = NetworkDetector(
         running=Runner(network, pick_device("auto")),
-        heads=Training(manifest_dir=out, out=out, recipe=recipe, kinds=kinds).heads,
+        heads=Heads(recipe.loss, kinds),
         network_name=recipe.network,
         task=task_of(families),
         preprocessing=Preprocessing.from_dict(manifest.preprocessing) if manifest.preprocessing else None,

@@ -28,7 +28,7 @@ from gencv.core.manifest import Manifest
 from gencv.core.record import Split
 from gencv.evaluate.metrics import auroc
 from gencv.models.checkpoints import load_state, save_state
-from gencv.models.efficiency import device_name, peak_flops
+from gencv.models.efficiency import device_name, num_parameters, peak_flops
 from gencv.models.fitting import Fit, Place, Targets
 from gencv.models.losses import Heads
 from gencv.models.networks import Classifier, build_network
@@ -242,7 +242,13 @@ def run(training: Training, *, num_loaders: int, cpu_of_loader: float, threads: 
     if (checkpoint := ray.train.get_checkpoint()) is not None:
         with checkpoint.as_directory() as folder:
             fit.load_state(load_state(Path(folder)))
-    fit.facts = {"device": device_name(place.device), "peak_flops": peak_flops(place.device, bf16=fit.bf16)}
+    fit.facts = {
+        "device": device_name(place.device),
+        "peak_flops": peak_flops(place.device, bf16=fit.bf16),
+        "trainable": num_parameters(network)[1],
+    }
+    if place.device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(place.device)  # else the product above would count
     source = Source(
         training.manifest_dir,
         fit.plan,

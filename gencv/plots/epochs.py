@@ -38,7 +38,7 @@ def draw_losses(history: Sequence[dict[str, Any]], *, width_px: int = HALF_PX) -
 
 
 def draw_accuracies(history: Sequence[dict[str, Any]], *, width_px: int = HALF_PX) -> Figure:
-    """Draw the accuracy in training and validation, and validation's AUROC, its best epoch marked.
+    """Draw the accuracy in training and validation, and validation's AUROC, its best epoch (which is kept) marked.
 
     An AUROC that is no number (validation lacks a class) is left out.
     """

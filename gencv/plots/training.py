@@ -267,34 +267,33 @@ def _add_epochs(report: Report, history: Sequence[dict[str, Any]]) -> None:
             epoch["val_auroc"],
             *([epoch.get("val_kind_accuracy")] if has_kinds else []),
             f"{epoch['learning_rate'] / 10.0**power:.2f}",
-            epoch["pictures"],
-            epoch["bad"],
-            f"{epoch['seconds']:,.1f}",
-            f"{epoch['waited_s']:,.1f}",
         ]
         rows.append(row)
-    rate = f"rate, 1e{power}" if power else "rate"
-    columns += [*(["val. kinds"] if has_kinds else []), rate, "pictures", "bad", "seconds", "waited"]
-    report.table(
-        columns,
-        rows,
-        note="Bad pictures could not be read and counted for nothing. A validation AUROC needs both classes; a dash "
-        "says that one was missing.",
-    )
+    rate = f"learning rate, 1e{power}" if power else "learning rate"
+    columns += [*(["val. kinds"] if has_kinds else []), rate]
+    report.table(columns, rows, note="A validation AUROC needs both classes; a dash says that one was missing.")
 
 
 def _add_costs(report: Report, costs: Costs, history: Sequence[dict[str, Any]], accuracy: Metric) -> None:
     gflops = costs.flops_per_image / 1e9
-    seconds = sum(epoch["seconds"] for epoch in history)
+    seconds = sum(epoch["seconds"] + epoch["val_seconds"] for epoch in history)
     minutes = seconds / 60
     workers = history[-1]["workers"]
     which = "Medians over the epochs but the first, which warms up." if len(history) > 1 else "Of the only epoch."
     report.section("What it cost", f"On {workers} × {costs.device}. {which}")
     rows: list[list[str | None]] = [
-        ["Images per second", f"{costs.images_per_s:,.1f}", "training pictures, over all of an epoch's time"],
+        [
+            "Images per second",
+            f"{costs.images_per_s:,.1f}",
+            "training pictures, over the time of training, waiting included",
+        ],
         ["Seconds an epoch", f"{costs.seconds_per_epoch:,.1f}", "with its validation"],
-        ["Waiting for data", f"{costs.waited_fraction:.1%}", "of the time; near 0 the device sets the pace"],
-        ["Training in all", f"{minutes:,.1f} min", f"{len(history)} {_plural(len(history))}"],
+        [
+            "Waiting for data",
+            f"{costs.waited_fraction:.1%}",
+            "of the time of training; near 0 the device sets the pace",
+        ],
+        ["Training in all", f"{minutes:,.1f} min", f"{len(history)} {_plural(len(history))}, with validation"],
         ["Parameters", f"{costs.parameters:,}", f"{costs.trainable:,} of them trained"],
         ["GFLOPs an image", f"{gflops:.3g}", "forward; multiply and add counted apart"],
         ["Peak memory", f"{costs.peak_memory_mib:,.0f} MiB", "of one worker"],
@@ -307,7 +306,7 @@ def _add_costs(report: Report, costs: Costs, history: Sequence[dict[str, Any]], 
         [
             "Accuracy per minute of training",
             None if accuracy.value is None else f"{accuracy.value / minutes:.3g}",
-            "test accuracy over all epochs' time",
+            "test accuracy over the time of the training in all",
         ],
     ]
     report.table(
@@ -315,6 +314,22 @@ def _add_costs(report: Report, costs: Costs, history: Sequence[dict[str, Any]], 
         rows,
         note="The peak is what this device reached in one large matrix product, not a data sheet's figure. Backward "
         "counts as two forwards (Kaplan et al. 2020, arXiv:2001.08361).",
+    )
+    report.table(
+        ["epoch", "pictures", "unreadable", "pictures/s", "seconds of training", "of them waiting", "of validation"],
+        [
+            [
+                epoch["epoch"],
+                epoch["pictures"],
+                epoch["bad"],
+                f"{epoch['pictures'] / epoch['seconds']:,.1f}",
+                f"{epoch['seconds']:,.1f}",
+                f"{epoch['waited_s']:,.1f}",
+                f"{epoch['val_seconds']:,.1f}",
+            ]
+            for epoch in history
+        ],
+        note="Unreadable pictures count for nothing.",
     )
 
 

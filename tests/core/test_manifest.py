@@ -6,7 +6,7 @@ from fakes import manifest, rows
 
 from gencv.core import tables
 from gencv.core.errors import BadImage, BadInput
-from gencv.core.manifest import IMAGE_SCHEMA, Manifest, read_image, read_part
+from gencv.core.manifest import IMAGE_SCHEMA, Manifest, PictureReader, read_image, read_part
 from gencv.core.record import Split, picture_id
 
 
@@ -79,3 +79,38 @@ def test_a_file_that_cannot_be_opened_is_told_apart_from_one_that_is_gone(tmp_pa
 def test_a_folder_without_a_manifest_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="give the folder"):
         Manifest.load(str(tmp_path))
+
+
+def test_a_reader_finds_single_pictures_packed_in_any_order(tmp_path: Path) -> None:
+    counts = {0: 3 * tables.PICTURES_PER_GROUP + 3, 4: 5}  # several row groups, the last one short; and less than one
+    for part, count in counts.items():
+        packed = pa.table([[f"{part} {row}".encode() for row in range(count)], [None] * count], schema=IMAGE_SCHEMA)
+        tables.write_table(packed, tables.part_path(str(tmp_path / "images"), part))
+    places = [(part, row) for part, count in counts.items() for row in reversed(range(count))]
+    columns = {"part": [part for part, _ in places], "row": [row for _, row in places]}
+    Manifest(rows(len(places), **columns), images_dir=str(tmp_path / "images")).save(str(tmp_path))
+    reader = PictureReader(str(tmp_path))
+    for number in (*range(len(places)), 0, len(places) - 1, 7):
+        part, row = places[number]
+        assert reader.read(number) == f"{part} {row}".encode()
+    assert [reader.read(number) for number in range(len(places))] == read_part(str(tmp_path), 0)[1]
+
+
+def test_a_reader_raises_where_a_picture_has_an_error_is_gone_or_has_changed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(name.encode())
+    ids = [picture_id(b"a"), picture_id(b"b"), "c" * 32, "d" * 32]
+    uris = [str(tmp_path / name) for name in ("a", "b", "gone", "d")]
+    Manifest(rows(4, id=ids, uri=uris, error=[None, None, None, "empty"])).save(str(tmp_path))
+    reader = PictureReader(str(tmp_path))
+    (tmp_path / "b").write_bytes(b"another picture by now")
+    assert reader.read(0) == b"a"
+    for row, code in ((1, "changed"), (2, "missing"), (3, "empty")):
+        with pytest.raises(BadImage) as caught:
+            reader.read(row)
+        assert caught.value.code == code
+
+
+def test_a_reader_needs_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="give the folder"):
+        PictureReader(str(tmp_path))

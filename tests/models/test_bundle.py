@@ -4,14 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fakes import blobs, picture
 
 from gencv.core.contracts import Encoder
 from gencv.core.errors import BadInput, BrokenBundle
 from gencv.images.preprocess import Preprocessing
 from gencv.models import bundle
-from gencv.models.detectors import ProbeDetector, task_of
+from gencv.models.detectors import Detector, NetworkDetector, ProbeDetector, Runner, task_of
 from gencv.models.encoders import load_encoder
+from gencv.models.losses import Heads
+from gencv.models.networks import build_network
 from gencv.models.probes import PROBES, Labelled, fit_probe
 
 THRESHOLDS = {
@@ -51,7 +54,7 @@ def detector(encoder: Encoder, kind: str = "linear", **fields: object) -> ProbeD
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-def save(made: ProbeDetector, folder: Path) -> str:
+def save(made: Detector, folder: Path) -> str:
     bundle.save(made, str(folder), training={"manifest": "m", "counts": {}}, metrics={"auroc": "0.9"})
     return str(folder)
 
@@ -115,3 +118,70 @@ def test_preprocessing_is_done_once_and_never_in_another_way(encoder: Encoder) -
 def test_the_task_follows_from_what_the_positives_are() -> None:
     assert task_of({"print", "replay"}) == "spoof"
     assert task_of({"print", "diffusion"}) == task_of({"gan"}) == task_of(set()) == "generated"
+
+
+def network_detector(name: str = "tiny-vit", loss: str = "softmax", kinds: tuple[str, ...] = ()) -> NetworkDetector:
+    heads = Heads(loss, kinds)
+    torch.manual_seed(0)
+    running = Runner(build_network(name, heads.num_outputs, weights="random"), "cpu")
+    return NetworkDetector(
+        running=running, heads=heads, network_name=name, task="generated", temperature=0.7, thresholds=THRESHOLDS
+    )
+
+
+@pytest.mark.parametrize("kinds", [(), ("diffusion", "gan")])
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("name", ["tiny-vit", "tiny-deit", "timm/test_resnet"])
+def test_a_network_bundle_judges_as_the_detector_that_was_saved(
+    name: str, loss: str, kinds: tuple[str, ...], tmp_path: Path
+) -> None:
+    made = network_detector(name, loss, kinds)
+    back = bundle.load(save(made, tmp_path / "b"), device="cpu")
+    assert isinstance(back, NetworkDetector) and back.title == f"Generated or real: {name}"
+    assert (back.kinds, back.labels, back.thresholds) == (kinds, ("real", "generated"), THRESHOLDS)
+    assert (back.transform, back.num_features, back.temperature) == (made.transform, made.num_features, 0.7)
+    for seed in range(2):
+        told, expected = (each.judge_image(picture(seed, 300, 200)) for each in (back, made))
+        for field in ("scores", "kinds", "features"):
+            np.testing.assert_allclose(getattr(told, field), getattr(expected, field), atol=1e-5)
+        assert told.kinds.shape == (1, len(kinds))
+
+
+@pytest.mark.parametrize("preprocessing", [None, Preprocessing(), Preprocessing(jpeg_quality=(), size_px=96)])
+def test_a_network_bundle_keeps_its_preprocessing(preprocessing: Preprocessing | None, tmp_path: Path) -> None:
+    made = replace(network_detector(), preprocessing=preprocessing)
+    back = bundle.load(save(made, tmp_path / "b"), device="cpu")
+    assert back.preprocessing == preprocessing
+    image = picture(1, 300, 200)
+    np.testing.assert_allclose(back.judge_image(image).scores, made.judge_image(image).scores, atol=1e-6)
+
+
+def test_a_network_bundle_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(save(network_detector(kinds=("diffusion", "gan")), tmp_path / "b"))
+    description = json.loads((folder / "detector.json").read_text())
+    weights = load_file(folder / "weights.safetensors")
+    heads = {**description["heads"], "kinds": ["diffusion"]}
+    (folder / "detector.json").write_text(json.dumps({**description, "heads": heads}))
+    with pytest.raises(BrokenBundle, match="other tensors"):
+        bundle.load(str(folder), device="cpu")
+    network = {**description["network"], "config": {"model_type": "nothing"}}
+    (folder / "detector.json").write_text(json.dumps({**description, "network": network}))
+    with pytest.raises(BadInput, match="cannot be built from its configuration"):
+        bundle.load(str(folder), device="cpu")
+    for name in ("heads", "network", "transform"):
+        (folder / "detector.json").write_text(json.dumps({key: it for key, it in description.items() if key != name}))
+        with pytest.raises(BrokenBundle, match="cannot be read"):
+            bundle.load(str(folder), device="cpu")
+    (folder / "detector.json").write_text(json.dumps(description))
+    save_file(
+        {**weights, "classifier.bias": weights["classifier.bias"] + torch.tensor([0, 1.0, 0, 0])},
+        folder / "weights.safetensors",
+    )
+    with pytest.raises(BrokenBundle, match="golden scores"):
+        bundle.load(str(folder), device="cpu")
+    del weights["classifier.bias"]
+    save_file(weights, folder / "weights.safetensors")
+    with pytest.raises(BrokenBundle, match="other tensors"):
+        bundle.load(str(folder), device="cpu")

@@ -26,7 +26,7 @@ def one_layer(side: int = 8, num_outputs: int = 2) -> Classifier:
 
 
 def epoch(number: int, **facts: Any) -> dict[str, Any]:
-    known = {"epoch": number, "pictures": 1_000, "seconds": 10.0, "waited_s": 1.0, "workers": 2}
+    known = {"epoch": number, "pictures": 1_000, "seconds": 10.0, "val_seconds": 2.0, "waited_s": 1.0, "workers": 2}
     return {**known, "device": "abacus", "peak_memory_mib": 12.5, "peak_flops": 1e6, **facts}
 
 
@@ -73,7 +73,7 @@ def test_memory_is_in_mib_and_the_device_has_a_name() -> None:
 def test_the_first_epoch_warms_up_and_the_last_one_knows_the_device() -> None:
     slow = epoch(1, seconds=100.0, waited_s=90.0, device="other", peak_flops=1.0)
     found = efficiency_of(one_layer(), [slow, epoch(2), epoch(3, seconds=20.0, waited_s=4.0), epoch(4)])
-    assert (found.images_per_s, found.seconds_per_epoch, found.waited_fraction) == (100.0, 10.0, 0.1)
+    assert (found.images_per_s, found.seconds_per_epoch, found.waited_fraction) == (100.0, 12.0, 0.1)
     assert (found.device, found.peak_memory_mib, found.flops_per_image) == ("abacus", 12.5, 768.0)
     assert found.achieved_share == pytest.approx(100 * 3 * 768 / (1e6 * 2))
 
@@ -82,3 +82,5 @@ def test_a_single_epoch_counts() -> None:
     found = efficiency_of(one_layer(), [epoch(1)])
     assert found.images_per_s == 100.0
     assert 0 < found.achieved_share < 1.5
+    assert (found.parameters, found.trainable) == (386, 386)
+    assert efficiency_of(one_layer(), [epoch(1, trainable=2)]).trainable == 2

@@ -58,8 +58,9 @@ def save_vit(folder: Path, **sizes: object) -> torch.nn.Module:
     return network
 
 
-@pytest.mark.parametrize("num_outputs", [1, 5])
-@pytest.mark.parametrize("name", SMALL + OF_TIMM)
+@pytest.mark.parametrize(
+    ("name", "num_outputs"), [(name, 5) for name in SMALL + OF_TIMM] + [("tiny-vit", 1), ("tiny-deit", 1)]
+)
 def test_a_network_gives_outputs_and_features_and_comes_back_from_its_blueprint(name: str, num_outputs: int) -> None:
     torch.manual_seed(0)
     network = build_network(name, num_outputs, weights="random").eval()
@@ -118,7 +119,9 @@ def test_a_folder_of_transformers_loads_by_its_path_with_its_weights(tmp_path: P
     name = next(name for name in published.state_dict() if name.endswith("weight") and "classifier" not in name)
     assert torch.equal(other.network.state_dict()[name], published.state_dict()[name])
     random = build_network(str(tmp_path / "vit"), 2, weights="random")
-    assert not torch.equal(random.network.state_dict()["classifier.weight"], published.state_dict()["classifier.weight"])
+    assert not torch.equal(
+        random.network.state_dict()["classifier.weight"], published.state_dict()["classifier.weight"]
+    )
     (tmp_path / "vit").rename(models_dir / "moved")
     (models_dir / "transformers" / "someone").mkdir(parents=True)
     (models_dir / "moved").rename(models_dir / "transformers" / "someone" / "vit")
@@ -155,6 +158,23 @@ def test_pickled_weights_are_refused_and_a_configuration_alone_begins_at_random(
         build_network(str(tmp_path), 2)
 
 
+@pytest.mark.parametrize(
+    ("file", "data"),
+    [
+        ("model.safetensors", b"broken off"),
+        ("config.json", b"{"),
+        ("config.json", b'{"model_type": "no such type"}'),
+        ("config.json", b'{"model_type": "bert"}'),
+    ],
+)
+def test_a_damaged_folder_is_refused_in_one_sentence(file: str, data: bytes, tmp_path: Path) -> None:
+    save_vit(tmp_path / "vit", num_labels=2)
+    (tmp_path / "vit" / file).write_bytes(data)
+    with pytest.raises(BadInput, match="no image classifier that can be loaded") as caught:
+        build_network(str(tmp_path / "vit"), 2)
+    assert str(tmp_path / "vit") in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_a_timm_network_comes_from_a_local_folder(models_dir: Path) -> None:
     import timm
 
@@ -166,6 +186,9 @@ def test_a_timm_network_comes_from_a_local_folder(models_dir: Path) -> None:
     network = build_network("timm/test_vit.r160_in1k", 2)
     assert torch.equal(network.network.state_dict()["cls_token"], published.state_dict()["cls_token"])
     assert network(images(network))[0].shape == (2, 2) and network.transform.size_px == 160
+    (folder / "model.safetensors").write_bytes(b"broken off")
+    with pytest.raises(BadInput, match="no image classifier that can be loaded"):
+        build_network("timm/test_vit.r160_in1k", 2)
 
 
 @pytest.mark.parametrize(

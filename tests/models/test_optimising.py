@@ -93,7 +93,12 @@ def test_frozen_batch_norm_keeps_its_statistics_in_training() -> None:
 
 
 def test_layers_are_named_up_to_their_number() -> None:
-    names = {"blocks.3.norm1.weight": "blocks.3", "layer10.0.bn1.bias": "layer10", "fc.weight": "fc", "cls_token": "cls_token"}
+    names = {
+        "blocks.3.norm1.weight": "blocks.3",
+        "layer10.0.bn1.bias": "layer10",
+        "fc.weight": "fc",
+        "cls_token": "cls_token",
+    }
     assert {name: layer_of(name) for name in names} == names
 
 

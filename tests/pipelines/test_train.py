@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import manifest_of, write_pictures
+from safetensors.torch import load_file
 
 from gencv.core import storage
 from gencv.core.errors import BadInput, GencvError
@@ -19,15 +22,17 @@ from gencv.pipelines import train as module
 from gencv.pipelines.train import HISTORY, Training, kinds_of, plan_of, train
 
 pytestmark = pytest.mark.timeout(400)
+ROOT = Path(__file__).parents[2]
 RECIPE = Recipe(network="tiny-vit", learning_rate=1e-3, epochs=3, batch_size=16)
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty training and twenty validation pictures; positives are flat on the left."""
+    """Sixty training, twenty validation, and twenty test pictures; nothing tells their classes apart."""
     folder = tmp_path_factory.mktemp("train")
-    paths = write_pictures(folder / "in", 80)
-    made = manifest_of(paths, split=["train"] * 60 + ["val"] * 20, family=["real", "gan", "real", "diffusion"] * 20)
+    splits = ["train"] * 60 + ["val"] * 20 + ["test"] * 20
+    families = ["real", "gan", "real", "diffusion"] * 25
+    made = manifest_of(write_pictures(folder / "in", 100), split=splits, family=families)
     made.save(str(folder / "manifest"))
     return folder / "manifest"
 
@@ -73,6 +78,41 @@ def test_a_killed_worker_changes_nothing(
     assert [f["val_loss"] for f in history] == pytest.approx([f["val_loss"] for f in undisturbed[1]], abs=1e-6)
 
 
+@pytest.mark.ray
+@pytest.mark.kill
+def test_a_killed_driver_goes_on_by_the_same_command(
+    pictures: Path, undisturbed: tuple[Any, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    flags = ["--network", "tiny-vit", "--learning-rate", "1e-3", "--epochs", "3", "--batch-size", "16"]
+    command = [sys.executable, ROOT / "jobs" / "finetune.py", "--recipe", "celeba-spoof-vit", *flags, "--workers", "1"]
+    command += ["--manifest", pictures, "--out", out]
+    killed = start(command)
+    while not (out / HISTORY).exists():
+        assert killed.poll() is None, killed.stderr.read() if killed.stderr else ""
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    assert not (out / "weights.safetensors").exists(), "the kill came too late to show anything"
+    again = start(command)
+    _, stderr = again.communicate(timeout=300)
+    assert again.returncode == 0, stderr.decode()[-2000:]
+    weights = {name: tensor.numpy() for name, tensor in load_file(out / "weights.safetensors").items()}
+    assert_same(weights, undisturbed[0], 1e-6)
+    assert len((out / HISTORY).read_text().splitlines()) == 3
+
+
+def start(command: list[Any]) -> subprocess.Popen[bytes]:
+    # A process group of its own, and a Ray of its own beside the tests'.
+    return subprocess.Popen(
+        [str(word) for word in command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "RAY_ADDRESS": "local"},
+        start_new_session=True,
+    )
+
+
 def kill_a_worker_after_the_first_epoch(out: Path) -> None:
     while not storage.exists(str(out / HISTORY)):
         time.sleep(0.02)
@@ -109,7 +149,9 @@ def test_what_keeps_a_manifest_from_being_trained_on(pictures: Path) -> None:
     no_val = manifest.where([split == "train" for split in manifest["split"]])
     with pytest.raises(BadInput, match="The val split has 0 genuine and 0 positive"):
         plan_of(no_val, RECIPE)
-    one_class = manifest.where([label == 0 or split == "val" for label, split in zip(manifest["label"], manifest["split"], strict=True)])
+    one_class = manifest.where(
+        [label == 0 or split == "val" for label, split in zip(manifest["label"], manifest["split"], strict=True)]
+    )
     with pytest.raises(BadInput, match="train split has 30 genuine and 0 positive"):
         plan_of(one_class, RECIPE)
 

@@ -65,6 +65,7 @@ def history(num_epochs: int, **facts: Any) -> list[dict[str, Any]]:
             "pictures": 1_000,
             "bad": 0,
             "seconds": 30.0,
+            "val_seconds": 6.0,
             "waited_s": 1.5,
             "micro_batch": 0,
             "workers": 2,
@@ -131,7 +132,7 @@ def test_the_page_of_a_training_has_what_a_reader_asks_for(page: str) -> None:
         assert f'alt="{figure}"' in page, figure
     for words in ("Balanced accuracy", "Equal error rate", "95 % interval", "Accuracy per GFLOP", "589.3", "9,120 MiB"):
         assert words in page, words
-    assert "On 2 × abacus." in page and "2.0 min" in page and "1.2%" in page
+    assert "On 2 × abacus." in page and "2.4 min" in page and "1.2%" in page
     assert "too few" in page and "24 test pictures, 1 of them without an answer" in page
     assert "<td>learning_rate</td><td>5e-05</td>" in page
 
@@ -153,7 +154,8 @@ def test_one_epoch_without_kinds_and_without_a_validation_auroc_has_a_page(test_
         html = page_of(test_rows, history=history(1, val_auroc=NAN, val_loss=NAN))
     assert "1 epoch<" in html and "Of the only epoch." in html
     assert "Which kind it is" not in html and 'alt="kinds"' not in html
-    (line,) = re.findall(r"<tr><td[^>]*>1</td>.*</tr>", html)
+    line, times = re.findall(r"<tr><td[^>]*>1</td>.*</tr>", html)
+    assert re.findall(r">([^<]+)</td>", times) == ["1", "1,000", "0", "33.3", "30.0", "1.5", "6.0"]
     assert re.findall(r">([^<]+)</td>", line)[3:6] == ["–", "0.600", "–"]
 
 
