@@ -32,7 +32,7 @@ class Config:
     files: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Pictures, or folders of pictures."""
     bundle: str
-    """Folder written by probe."""
+    """Folder written by probe or finetune."""
     threshold: str = "eer"
     """Which of the bundle's thresholds decides."""
     faces: str = "largest"
@@ -64,6 +64,7 @@ def main(config: Config) -> None:
                 verdict = judge(float(judged.scores[0]), threshold, detector.labels, id=image_id, uri=file)
                 line = {"file": file, "task": detector.task, **asdict(verdict), "error": None}
                 del line["uri"]
+                line["scores"] = both(detector.labels, verdict.score)
                 if detector.kinds:
                     line |= kind_of(detector, judged, verdict.label == detector.labels[1])
                 lines.append(line | {"face": asdict(face)} if face else line)
@@ -109,6 +110,12 @@ def judge_file(detector: Detector, file: str, faces: str) -> tuple[list[tuple[Fa
         pixels = detector.transform(detector.preprocessing.apply(image, face))
         judged.append((face, detector.judge(pixels[None])))
     return judged, picture_id(data)
+
+
+def both(labels: tuple[str, str], score: float) -> dict[str, float]:
+    """Return the score of either label, best first."""
+    found = {labels[1]: score, labels[0]: 1 - score}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def kind_of(detector: Detector, judged: Judged, is_positive: bool) -> dict[str, Any]:

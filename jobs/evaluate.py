@@ -27,7 +27,7 @@ from gencv.runs.run import Run
 @dataclass(frozen=True, kw_only=True)
 class Config:
     bundle: str
-    """Folder written by probe."""
+    """Folder written by probe or finetune."""
     manifest: str
     """Folder written by manifest (or by the preprocess that the detector was fitted with)."""
     out: str

@@ -19,7 +19,10 @@ class Settings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Rebuild from `to_dict`. Raises BadInput at unknown or missing keys."""
-        known = {field.name: field.default is MISSING for field in fields(cls)}  # type: ignore[arg-type]
+        known = {
+            field.name: field.default is MISSING and field.default_factory is MISSING
+            for field in fields(cls)  # type: ignore[arg-type]
+        }
         needed = {name for name, is_needed in known.items() if is_needed}
         if not needed <= set(values) <= set(known):
             raise BadInput(

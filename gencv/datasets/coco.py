@@ -35,7 +35,7 @@ def read(source: Source) -> Iterator[ImageRecord]:
         yield ImageRecord(
             uri=storage.join(folder, str(image["file_name"])),
             label=0,
-            generator="camera",
+            generator=source.options.get("generator", "camera"),
             caption=tuple(captions.get(image["id"], ())),
         )
 

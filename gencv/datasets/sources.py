@@ -20,7 +20,8 @@ def read_source(text: str) -> Iterator[ImageRecord]:
     """Yield the pictures of `KIND:LOCATION?key=value&...` in an order that never changes.
 
     Every kind takes these options; what they say goes before what the source says:
-    label=0|1|none, generator=NAME, family=NAME of FAMILIES, source=NAME; split=train|val|test fixes the split of all,
+    label=0|1|none, generator=NAME, family=NAME of FAMILIES (of the positives, where the source itself says which they
+    are), source=NAME; split=train|val|test fixes the split of all,
     split=none reads no splits; free=train (or train,val) leaves the source's own train rows free, so that a val split
     can be drawn from them beside an official test set; fraction=0..1 is a random subset, the same one every time;
     limit=N stops after N pictures in order, so it is for trying out. The other options stand in each kind's module.
@@ -51,13 +52,20 @@ def _complete(source: Source, records: Iterator[ImageRecord]) -> Iterator[ImageR
 
     def complete(record: ImageRecord) -> ImageRecord:
         known = label if "label" in options else record.label
-        generator = options.get("generator", record.generator)
+        # What made the positives of a source that has both classes did not make its genuine pictures.
+        is_meant = "label" in options or known != 0
+        generator = options.get("generator", record.generator) if is_meant else record.generator
         if generator == "unknown" and known == 0:
             generator = "camera"
         found = record.family if record.family != "unknown" else "real" if known == 0 else family_of(generator)
         own_split = split if "split" in options else None if record.split in free else record.split
         return replace(
-            record, label=known, generator=generator, family=family or found, source=source.name, split=own_split
+            record,
+            label=known,
+            generator=generator,
+            family=family if family and is_meant else found,
+            source=source.name,
+            split=own_split,
         )
 
     kept = (record for record in records if fraction == 1 or uniform_for(0, record.uri) < fraction)

@@ -27,6 +27,7 @@ class Augmentation(Settings):
     degradations: tuple[str, ...] = ()
     """Keys of DEGRADATIONS, applied in this order, each with `probability` and at one of its strengths."""
     probability: float = 0.5
+    """Of each degradation, by itself."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "degradations", tuple(self.degradations))  # JSON brings lists

@@ -87,6 +87,8 @@ def load(folder: str, *, device: str = "auto") -> Detector:
     try:
         detector = KINDS[description["kind"]].put_together(description, tensors, common, pick_device(device))
         off = float(np.abs(score_all(detector, golden["images"]) - golden["scores"]).max())
+    except BadInput as error:
+        raise BrokenBundle(f"{folder} cannot be opened: {error}") from None
     except (KeyError, ValueError, RuntimeError) as error:  # a tensor is missing, or is of another shape
         raise BrokenBundle(f"{folder} holds other tensors than its {description['kind']} has: {error}") from None
     if not off <= GOLDEN_TOLERANCE:

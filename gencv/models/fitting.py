@@ -308,6 +308,8 @@ class Fit:
             found = [mine] * self.place.num_workers
             dist.all_gather_object(found, mine)
         rows = np.concatenate([rows for rows, _ in found])
+        if set(self.targets.labels[rows]) != {0, 1}:
+            raise TrainingFailed("The validation pictures of one class, or all, cannot be read any more; look at them.")
         outputs = np.concatenate([output for _, outputs in found for output in outputs])
         order = np.argsort(rows, kind="stable")
         return rows[order], outputs[order]

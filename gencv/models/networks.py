@@ -94,6 +94,8 @@ def build_network(name: str, num_outputs: int, *, weights: str = "pretrained") -
     """
     if weights not in WEIGHTS:
         raise UnknownName("weights", weights, WEIGHTS)
+    if name == "starter" and weights == "random":
+        raise BadInput("The network starter is its packaged weights; timm/tf_efficientnet_lite0 begins at random.")
     if name in NETWORKS:
         return NETWORKS[name](num_outputs)
     kind, _, rest = name.partition("/")

@@ -1,10 +1,10 @@
 """How a network is fine-tuned: every hyper-parameter in one dataclass, and the recipes of the field as values of it.
 
 A recipe is exact as its source has it; where the source is known to be weak, a `-tuned` sibling stands beside it. What
-a source does not say is a default below, and the recipe's docstring in docs/recipes.md says so.
+a source does not say is a default below, and docs/recipes.md says so.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gencv.core.errors import BadInput, UnknownName
 from gencv.core.settings import Settings
@@ -35,8 +35,11 @@ class Recipe(Settings):
     kinds: str = "none"
     """A second head that tells positives apart by family or by generator; none: only genuine or positive."""
     optimizer: str = "adamw"
+    """adamw or sgd."""
     learning_rate: float = 5e-5
+    """Of the topmost layer, after the warm-up."""
     weight_decay: float = 0.01
+    """Of weights; biases and norms do not decay."""
     momentum: float = 0.9
     """For sgd."""
     schedule: str = "constant"
@@ -46,6 +49,7 @@ class Recipe(Settings):
     plateau_patience: int = 10
     """Epochs without a lower validation loss before `plateau` halves the learning rate."""
     epochs: int = 5
+    """Times that the training rows are gone through."""
     batch_size: int = 64
     """Pictures in one step of the optimizer, over all workers."""
     micro_batch: int = 0
@@ -61,9 +65,10 @@ class Recipe(Settings):
     balance: str = "none"
     """weights: classes count alike in the loss; sampling: they are drawn alike; none: as they come."""
     label_smoothing: float = 0.0
+    """Share of the truth that is spread over both classes."""
     mixup: float = 0.0
     """Alpha of mixup (Zhang et al. 2018, arXiv:1710.09412); 0: off."""
-    augmentation: Augmentation = Augmentation()  # noqa: RUF009
+    augmentation: Augmentation = field(default_factory=Augmentation)
     patience: int = 0
     """Epochs without a higher validation AUROC before the training stops; 0: never early."""
     precision: str = "auto"
@@ -71,6 +76,7 @@ class Recipe(Settings):
     compile: bool = False
     """Compile the network (`torch.compile`)."""
     seed: int = 0
+    """Of the head, the order, the augmentation, and mixup."""
 
     def __post_init__(self) -> None:
         for name in ("freeze",):  # JSON brings lists

@@ -126,6 +126,13 @@ def variants_of(
                     generator or ("all" if per != "none" else ""),
                 )
                 found.append(Variant("-".join(word for word in words if word), made, generator))
+    for place, one in enumerate(found):
+        for other in found[:place]:
+            if (one.recipe, one.trained_on) == (other.recipe, other.trained_on):
+                raise BadInput(
+                    f"{other.name} and {one.name} would be the same training; change the recipe "
+                    "(augmented differs from baseline by --flip and --degradations)."
+                )
     return found
 
 
@@ -134,8 +141,13 @@ def require_trainable(variant: Variant, manifest: Manifest) -> None:
     rows, recipe = variant.manifest_of(manifest), variant.recipe
     plan_of(rows, recipe)
     build_optimizer(build(recipe, Heads(recipe.loss, kinds_of(rows, recipe))), recipe)
-    if not len(rows.where(split=Split.TEST)):
-        raise BadInput("The manifest has no test rows to report on; make it with --splits that leave some.")
+    told = zip(rows["split"], rows["label"], rows["error"], strict=True)
+    tested = {label for split, label, error in told if split == Split.TEST and error is None}
+    if not {0, 1} <= tested:
+        raise BadInput(
+            "The test split needs readable pictures of both classes to report on; make the manifest with --splits that "
+            "leave some."
+        )
 
 
 def finetune(

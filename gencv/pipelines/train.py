@@ -70,11 +70,14 @@ class Training:
 
 
 def kinds_of(manifest: Manifest, recipe: Recipe) -> tuple[str, ...]:
-    """Return the names of the second head's classes. Raises BadInput if the training positives have fewer than two."""
+    """Return the names of the second head's classes, `unknown` not among them.
+
+    Raises BadInput if the training positives have fewer than two.
+    """
     if recipe.kinds == "none":
         return ()
     train = manifest.where(split=Split.TRAIN)
-    kinds = {name for name, label in zip(train[recipe.kinds], train["label"], strict=True) if label == 1}
+    kinds = {name for name, label in zip(train[recipe.kinds], train["label"], strict=True) if label == 1} - {"unknown"}
     if len(kinds) < 2:
         raise BadInput(
             f"--kinds {recipe.kinds} needs training positives of two at least, the manifest has {sorted(kinds)}."
@@ -85,7 +88,6 @@ def kinds_of(manifest: Manifest, recipe: Recipe) -> tuple[str, ...]:
 def plan_of(manifest: Manifest, recipe: Recipe) -> Plan:
     """Lay out the steps over the labelled, readable rows. Raises BadInput if a split lacks one of the classes."""
     labels, errors, splits = manifest["label"], manifest["error"], manifest["split"]
-    generators = manifest["generator"]
     rows: dict[Split, tuple[int, ...]] = {}
     for split in (Split.TRAIN, Split.VAL):
         rows[split] = tuple(
@@ -100,8 +102,8 @@ def plan_of(manifest: Manifest, recipe: Recipe) -> Plan:
                 "fine-tuning needs both in train and in val."
             )
     strata: tuple[int, ...] = ()
-    if recipe.balance == "sampling":  # genuine against positive in equal parts, the positives in equal parts by maker
-        strata = balanced_strata([labels[r] for r in rows[Split.TRAIN]], [generators[r] for r in rows[Split.TRAIN]])
+    if recipe.balance == "sampling":
+        strata = tuple(labels[row] for row in rows[Split.TRAIN])
     return Plan(
         train=rows[Split.TRAIN],
         val=rows[Split.VAL],
@@ -110,11 +112,6 @@ def plan_of(manifest: Manifest, recipe: Recipe) -> Plan:
         seed=recipe.seed,
         strata=strata,
     )
-
-
-def balanced_strata(labels: list[int], generators: list[str]) -> tuple[int, ...]:
-    """Return the class of each row as its stratum."""
-    return tuple(labels)
 
 
 def targets_of(manifest: Manifest, recipe: Recipe, kinds: tuple[str, ...]) -> Targets:
@@ -157,6 +154,7 @@ def train(
     spare = (cluster.num_cpus() - count) // count
     settings = {
         **asdict(training),
+        "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI", ""),
         "recipe": training.recipe.to_dict(),
         "num_loaders": min(MAX_LOADERS, max(1, spare)) if gpus else 1,
         "cpu_of_loader": 1.0 if gpus and spare else CPU_OF_LOADER,
@@ -216,6 +214,8 @@ def worker(settings: dict[str, Any]) -> dict[str, Any]:
     try:
         settings = dict(settings)
         how = {name: settings.pop(name) for name in ("num_loaders", "cpu_of_loader", "threads")}
+        if uri := settings.pop("tracking_uri"):  # a worker elsewhere does not have the driver's environment
+            os.environ["MLFLOW_TRACKING_URI"] = uri
         run(Training(**{**settings, "recipe": Recipe.from_dict(settings["recipe"])}), **how)
         return {}
     except GencvError as error:

@@ -89,3 +89,15 @@ def test_a_location_that_is_not_there_is_one_sentence(
     with pytest.raises(BadSource) as caught:
         read_source(f"{kind}:{tmp_path}/absent")
     assert "absent" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_made_the_positives_did_not_make_the_genuine_pictures(
+    tmp_path: Path, jpeg: Callable[[int], bytes]
+) -> None:
+    for number, name in enumerate(("live", "spoof")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").write_bytes(jpeg(number))
+    mixed = {r.label: (r.generator, r.family) for r in read_source(f"folder:{tmp_path}?generator=phone&family=replay")}
+    assert mixed == {0: ("camera", "real"), 1: ("phone", "replay")}
+    one = next(read_source(f"folder:{tmp_path / 'live'}?label=0&generator=dslr"))
+    assert (one.generator, one.family) == ("dslr", "real")

@@ -14,7 +14,8 @@ from fakes import manifest, picture, write_pictures
 from PIL import Image
 
 from gencv.core import tables
-from gencv.core.manifest import Manifest
+from gencv.core.errors import BadInput
+from gencv.core.manifest import Manifest, PictureReader
 from gencv.core.predictions import Predictions
 from gencv.core.record import Split
 from gencv.images.attacks import attack
@@ -85,8 +86,6 @@ def test_celeba_spoof_by_its_recipe(job: Job, celeba_spoof: Path, tmp_path: Path
     images = dict(zip(Manifest.load(str(gathered))["id"], range(160), strict=True))
     place = tmp_path / "one.jpg"
     reader = Manifest.load(str(gathered))
-    from gencv.core.manifest import PictureReader
-
     place.write_bytes(PictureReader(str(gathered)).read(images[rows[0]["id"]]))
     assert len(reader) == 160
     code, stdout, _ = job("check", place, "--bundle", out)
@@ -171,6 +170,9 @@ def test_variants_differ_in_one_thing_each() -> None:
     assert [v.recipe.network for v in scales] == [f"timm/vit_{s}_patch16_224.augreg_in21k" for s in ("tiny", "small")]
     rows = variants_of(made, RECIPES["starter"], scales=(), treatments=("baseline", "finetuned"), per="none")
     assert [(v.name, v.recipe.freeze) for v in rows] == [("baseline", ("all",)), ("finetuned", ())]
+    plain = Recipe(network="starter")
+    with pytest.raises(BadInput, match="baseline and augmented would be the same training"):
+        variants_of(made, plain, scales=(), treatments=("baseline", "augmented"), per="none")
     per = variants_of(made, RECIPES["starter"], scales=(), treatments=(), per="generator")
     assert [v.name for v in per] == ["all", "progan", "sd"]
     alone = per[1].manifest_of(made)

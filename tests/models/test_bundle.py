@@ -168,7 +168,7 @@ def test_a_network_bundle_that_was_tampered_with_is_refused(tmp_path: Path) -> N
         bundle.load(str(folder), device="cpu")
     network = {**description["network"], "config": {"model_type": "nothing"}}
     (folder / "detector.json").write_text(json.dumps({**description, "network": network}))
-    with pytest.raises(BadInput, match="cannot be built from its configuration"):
+    with pytest.raises(BrokenBundle, match="cannot be built from its configuration"):
         bundle.load(str(folder), device="cpu")
     for name in ("heads", "network", "transform"):
         (folder / "detector.json").write_text(json.dumps({key: it for key, it in description.items() if key != name}))

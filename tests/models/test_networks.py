@@ -63,7 +63,7 @@ def save_vit(folder: Path, **sizes: object) -> torch.nn.Module:
 )
 def test_a_network_gives_outputs_and_features_and_comes_back_from_its_blueprint(name: str, num_outputs: int) -> None:
     torch.manual_seed(0)
-    network = build_network(name, num_outputs, weights="random").eval()
+    network = build_network(name, num_outputs, weights="pretrained" if name == "starter" else "random").eval()
     x = images(network)
     with torch.inference_mode():
         outputs, features = network(x)
@@ -207,6 +207,20 @@ def test_an_unknown_network_lists_what_there_is(name: str, has: str, models_dir:
         with pytest.raises(UnknownName, match="Unknown") as caught:
             build_network(name, 2, weights=weights)
         assert has in str(caught.value) and "known: ." not in str(caught.value)
+
+
+def test_the_starter_has_no_random_weights() -> None:
+    with pytest.raises(BadInput, match="timm/tf_efficientnet_lite0 begins at random"):
+        build_network("starter", 2, weights="random")
+
+
+def test_a_checkpoint_that_names_its_outputs_positive_first_is_refused(tmp_path: Path) -> None:
+    save_vit(tmp_path / "reversed", id2label={0: "Fake", 1: "Real"}, label2id={"Fake": 0, "Real": 1})
+    with pytest.raises(BadInput, match="names its outputs Fake, Real, and ours are genuine, positive"):
+        build_network(str(tmp_path / "reversed"), 2)
+    assert build_network(str(tmp_path / "reversed"), 1).num_features == 16  # its one output is new
+    save_vit(tmp_path / "ours", id2label={0: "Real", 1: "Fake"}, label2id={"Real": 0, "Fake": 1})
+    assert build_network(str(tmp_path / "ours"), 2).num_features == 16
 
 
 def test_unknown_weights_list_what_there_is() -> None:

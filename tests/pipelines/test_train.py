@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from fakes import manifest_of, write_pictures
 from safetensors.torch import load_file
@@ -162,6 +163,11 @@ def test_kinds_come_from_the_training_positives(pictures: Path) -> None:
     assert kinds_of(manifest, Recipe(kinds="family")) == ("diffusion", "gan")
     with pytest.raises(BadInput, match="two at least"):
         kinds_of(manifest, Recipe(kinds="generator"))
+    column = pa.array(["unknown" if name == "gan" else name for name in manifest["family"]])
+    place = manifest.table.column_names.index("family")
+    unknown = Manifest(manifest.table.set_column(place, "family", column))
+    with pytest.raises(BadInput, match=r"two at least, the manifest has \['diffusion'\]"):
+        kinds_of(unknown, Recipe(kinds="family"))
 
 
 def test_memory_that_does_not_suffice_halves_the_micro_batch_once(tmp_path: Path) -> None:
