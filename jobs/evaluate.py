@@ -93,6 +93,7 @@ def main(config: Config, run: Run) -> None:
             metrics=metrics,
             generators=generators,
             seed=config.seed,
+            kinds=detector.kinds,
         ),
         counts={**chosen.counts(), "work": done},
         figures={name: metrics[name].value for name in ("auroc", "balanced_accuracy", "eer")},

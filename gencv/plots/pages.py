@@ -14,12 +14,14 @@ from gencv.core.record import Split
 from gencv.core.seeds import uniform_for
 from gencv.evaluate.calibration import Threshold
 from gencv.evaluate.generators import GeneratorRow
+from gencv.evaluate.kinds import kinds_result
 from gencv.evaluate.metrics import TITLES, Metric
 from gencv.evaluate.projection import project
 from gencv.images.decode import decode
 from gencv.images.preprocess import Preprocessing
 from gencv.plots.bars import draw_generators
 from gencv.plots.curves import draw_confusion, draw_histogram, draw_reliability, draw_roc
+from gencv.plots.kinds import add_kinds
 from gencv.plots.look import to_png
 from gencv.plots.maps import draw_map
 from gencv.plots.sheets import draw_before_after, draw_errors, draw_sheet
@@ -122,10 +124,11 @@ def evaluation_report(
     metrics: dict[str, Metric],
     generators: Sequence[GeneratorRow],
     seed: int,
+    kinds: Sequence[str] = (),
 ) -> Report:
     """Show how a detector did on the rows of a split.
 
-    features: float32 [N, D], row by row with `manifest` and `predictions`.
+    features: float32 [N, D], row by row with `manifest` and `predictions`. kinds: what the second head tells apart.
     """
     assert threshold.value is not None
     answered = predictions.answered()
@@ -162,6 +165,8 @@ def evaluation_report(
     )
     add_generators(report, generators, labels)
     add_mistakes(report, manifest, predictions, threshold.value, labels)
+    if kinds:
+        add_kinds(report, kinds_result(predictions, threshold.value, kinds), labels)
     _map(report, features, manifest, seed)
     add_samples(report, manifest)
     if preprocessing is not None and manifest.preprocessing is None:

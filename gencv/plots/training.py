@@ -1,7 +1,6 @@
 """The report pages of fine-tuning: one training, and several side by side."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 
 import numpy as np
@@ -9,15 +8,14 @@ import numpy as np
 from gencv.core.manifest import Manifest
 from gencv.core.predictions import Predictions
 from gencv.core.record import Split
-from gencv.evaluate import metrics as measures
 from gencv.evaluate.calibration import Threshold
 from gencv.evaluate.generators import GeneratorRow
-from gencv.evaluate.intervals import bootstrap
+from gencv.evaluate.kinds import kinds_result
 from gencv.evaluate.metrics import Metric
-from gencv.evaluate.replicates import ratio
 from gencv.plots.curves import draw_confusion, draw_histogram, draw_reliability, draw_roc
 from gencv.plots.epochs import draw_accuracies, draw_learning_rate, draw_losses
-from gencv.plots.heatmaps import draw_kinds, draw_matrix, worst_first
+from gencv.plots.heatmaps import draw_matrix, worst_first
+from gencv.plots.kinds import add_kinds
 from gencv.plots.look import to_png
 from gencv.plots.pages import (
     FITTED_ON,
@@ -53,23 +51,6 @@ class Costs(Protocol):
     def peak_memory_mib(self) -> float: ...
     @property
     def achieved_share(self) -> float: ...
-
-
-@dataclass(frozen=True)
-class KindsResult:
-    """How the second head names the kind of positives that were called positive."""
-
-    truths: tuple[str, ...]
-    """The kinds that the detector learnt and that occur, in its order, then those that it did not learn."""
-    kinds: tuple[str, ...]
-    """The kinds that it can name."""
-    counts: np.ndarray
-    """int [len(truths), len(kinds)]: pictures of a true kind that were called positive, by the kind they were taken
-    for."""
-    totals: tuple[int, ...]
-    """All positives of each true kind, called so or not."""
-    accuracy: Metric
-    """Share named rightly, of the kinds that it learnt."""
 
 
 class TrainingRow(TypedDict):
@@ -116,7 +97,7 @@ def finetune_report(
     report = Report(title, f"{recipe['network']}, {_trained_on(counts)}, {len(history)} {_plural(len(history))}")
     for name in PRIMARY[:3]:
         add_headline(report, name, metrics[name])
-    told = kinds_result(predictions, threshold.value, kinds, recipe["kinds"]) if kinds else None
+    told = kinds_result(predictions, threshold.value, kinds) if kinds else None
     if told is not None:
         add_headline(report, "Kind named rightly", told.accuracy)
     else:
@@ -151,36 +132,11 @@ def finetune_report(
     add_generators(report, generators, labels)
     add_mistakes(report, manifest, predictions, threshold.value, labels)
     if told is not None:
-        _add_kinds(report, told, recipe["kinds"], labels)
+        add_kinds(report, told, labels)
     add_samples(report, manifest)
     report.section("Recipe", "Every hyper-parameter. What is not named in a source is our default.")
     report.table(["name", "value"], [[name, _plain(value)] for name, value in recipe.items()])
     return report
-
-
-def kinds_result(predictions: Predictions, threshold: float, kinds: Sequence[str], column: str) -> KindsResult:
-    """Compare the kinds that were told with a column of the truth, over positives that were called positive.
-
-    column: family or generator. The interval is a bootstrap over groups.
-    """
-    known = predictions.where(predictions.table["label"].is_valid().to_numpy())
-    positives = known.where(known.labels == 1)
-    truth = positives.column(column)
-    called = positives.scores >= threshold
-    present = sorted(set(truth.tolist()))
-    truths = (*(kind for kind in kinds if kind in present), *(kind for kind in present if kind not in kinds))
-    told = positives.column("kind")
-    counts = np.array(
-        [[int((called & (truth == true) & (told == kind)).sum()) for kind in kinds] for true in truths], np.int64
-    ).reshape(len(truths), len(kinds))
-    learnt = called & np.isin(truth, list(kinds))
-    return KindsResult(
-        truths=truths,
-        kinds=tuple(kinds),
-        counts=counts,
-        totals=tuple(int((truth == true).sum()) for true in truths),
-        accuracy=_share_right(positives.where(learnt), (told == truth)[learnt]),
-    )
 
 
 def comparison_report(
@@ -350,43 +306,6 @@ def _add_sources(report: Report, counts: dict[str, Any], labels: tuple[str, str]
         report.table([name, "pictures", "share"], rows, f"By {name}")
 
 
-def _add_kinds(report: Report, told: KindsResult, column: str, labels: tuple[str, str]) -> None:
-    learnt = [k for k, truth in enumerate(told.truths) if truth in told.kinds]
-    others = [truth for truth in told.truths if truth not in told.kinds]
-    report.section(
-        "Which kind it is",
-        f"The second head names the {column} of a picture, were it {labels[1]}. Counted are the {labels[1]} pictures "
-        f"that were called so: {int(told.counts[learnt].sum()):,} of a {column} that it learnt, of which it names "
-        f"{told.accuracy.text()} rightly.",
-    )
-    if others:
-        report.note(
-            f"Not among what the detector learnt: {', '.join(others)}. Such pictures cannot be named rightly, and are "
-            "left out of that share."
-        )
-    report.figures({"kinds": to_png(draw_kinds(told.counts, told.truths, told.kinds))})
-    rows: list[list[Any]] = []
-    for k, (truth, total) in enumerate(zip(told.truths, told.totals, strict=True)):
-        found = int(told.counts[k].sum())
-        right = int(told.counts[k, told.kinds.index(truth)]) if truth in told.kinds else None
-        wrong = {kind: int(n) for kind, n in zip(told.kinds, told.counts[k], strict=True) if kind != truth and n}
-        most = max(wrong, key=lambda kind: wrong[kind]) if wrong else ""
-        rows.append(
-            [
-                truth,
-                total,
-                found,
-                right,
-                right / found if right is not None and found else None,
-                f"{most} ({wrong[most]:,})" if most else None,
-            ]
-        )
-    rows.sort(key=lambda row: (row[4] is None, row[4] or 0.0, row[0]))
-    report.table(
-        [column, "pictures", f"called {labels[1]}", "named rightly", "recall of the kind", "most often taken for"], rows
-    )
-
-
 def _add_matrix(report: Report, matrix: Mapping[str, Mapping[str, float]]) -> None:
     generators = worst_first(matrix)
     found = {
@@ -409,19 +328,6 @@ def _add_matrix(report: Report, matrix: Mapping[str, Mapping[str, float]]) -> No
         "The stronger the colour, the worse; at chance (0.5) or below it is full. A box marks the worst generator of "
         "each training.",
     )
-
-
-def _share_right(rows: Predictions, right: np.ndarray) -> Metric:
-    """Return the mean of bool [N] with its interval over the groups of the rows."""
-    if not len(rows):
-        return Metric(None, reason="no positive picture of a learnt kind was called positive")
-    groups = measures.clusters(rows)
-    found = bootstrap(
-        lambda weights: {"right": ratio(weights @ right.astype(float), weights.sum(axis=1))},
-        groups,
-        np.zeros(len(rows), int),
-    )
-    return measures.with_interval(Metric(float(right.mean())), found["right"], len(np.unique(groups)))
 
 
 def _trained_on(counts: dict[str, Any]) -> str:

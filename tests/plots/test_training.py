@@ -18,11 +18,12 @@ from gencv.core.manifest import Manifest
 from gencv.core.predictions import Predictions
 from gencv.evaluate.calibration import Threshold
 from gencv.evaluate.generators import per_generator
+from gencv.evaluate.kinds import kinds_result
 from gencv.evaluate.metrics import summarise
 from gencv.plots.epochs import draw_accuracies, draw_learning_rate, draw_losses
 from gencv.plots.heatmaps import draw_kinds, draw_matrix, worst_first
 from gencv.plots.look import to_png
-from gencv.plots.training import TrainingRow, comparison_report, finetune_report, kinds_result
+from gencv.plots.training import TrainingRow, comparison_report, finetune_report
 from gencv.runs.report import Report
 
 LABELS = ("real", "generated")
@@ -161,20 +162,20 @@ def test_one_epoch_without_kinds_and_without_a_validation_auroc_has_a_page(test_
 
 def test_kinds_are_judged_among_positives_that_were_called_so(test_rows: Manifest) -> None:
     told = judge(test_rows, ["gan" if family == "gan" else "diffusion" for family in test_rows["family"]])
-    found = kinds_result(told, 0.5, ("diffusion", "gan"), "family")
+    found = kinds_result(told, 0.5, ("diffusion", "gan"))
     assert found.truths == ("diffusion", "gan") and found.totals == (6, 6)
     assert found.counts.tolist() == [[5, 0], [0, 5]], "one gan was called real, one diffusion gave no answer"
     assert found.accuracy.value == 1.0 and found.accuracy.low is not None
 
-    wrong = kinds_result(judge(test_rows, ["gan"] * 24), 0.5, ("diffusion", "gan"), "family")
+    wrong = kinds_result(judge(test_rows, ["gan"] * 24), 0.5, ("diffusion", "gan"))
     assert wrong.accuracy.value == 0.5 and wrong.counts.tolist() == [[0, 5], [0, 5]]
 
 
 def test_kinds_that_were_not_learnt_are_shown_and_not_counted(test_rows: Manifest, page: str) -> None:
-    found = kinds_result(judge(test_rows, ["gan"] * 24), 0.5, ("gan",), "family")
+    found = kinds_result(judge(test_rows, ["gan"] * 24), 0.5, ("gan",))
     assert found.truths == ("gan", "diffusion") and found.accuracy.value == 1.0
     assert "Not among what the detector learnt: diffusion." in page
-    nothing = kinds_result(judge(test_rows, ["gan"] * 24), 0.95, ("print",), "family")
+    nothing = kinds_result(judge(test_rows, ["gan"] * 24), 0.95, ("print",))
     assert nothing.accuracy.value is None and nothing.counts.sum() == 0
 
 
