@@ -82,15 +82,19 @@ def draw(rng: np.random.Generator) -> np.ndarray:
     return np.clip(np.stack(waves, -1) * 80 + 128 + grain, 0, 255).astype(np.uint8)
 
 
-def write_manifest(paths: Sequence[Path], folder: Path) -> tuple[str, Manifest]:
-    """Write a manifest of files that stay where they are, all of the split `train`; a file may be named twice."""
+def write_manifest(paths: Sequence[Path], folder: Path, **given: Sequence[Any]) -> tuple[str, Manifest]:
+    """Write a manifest of files that stay where they are; a file may be named twice.
+
+    given: columns by name; without them all rows are of the split `train` and have the label 0.
+    """
     ids = {path: picture_id(path.read_bytes()) for path in set(paths)}
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, Sequence[Any]] = {
         "id": [ids[path] for path in paths],
         "uri": [str(path) for path in paths],
         "group": [f"{index:032x}" for index in range(len(paths))],
         "split": ["train"] * len(paths),
         "label": [0] * len(paths),
+        **given,
     }
     empty = [None] * len(paths)
     manifest = Manifest(pa.table([columns.get(name, empty) for name in SCHEMA.names], schema=SCHEMA))
