@@ -90,6 +90,7 @@ class Fit:
         self.sums = torch.zeros(len(SUMS), dtype=torch.float64, device=place.device)
         self.recent: list[tuple[int, torch.Tensor]] = []
         self.validated = Validated()
+        self.is_in_train_mode = False
         self.facts: dict[str, Any] = {}
         self.train_s = self.val_s = self.waited_s = 0.0
 
@@ -139,7 +140,9 @@ class Fit:
             self.val_s += seconds
 
     def _train(self, step: Step, rows: np.ndarray, pixels: np.ndarray) -> None:
-        train_mode(self.network)
+        if not self.is_in_train_mode:  # it goes through all modules
+            train_mode(self.network)
+            self.is_in_train_mode = True
         counts = len(rows) > 0
         if not counts:  # no picture of this step is this worker's: take part for the others, and count for nothing
             side = self.network.transform.size_px
@@ -209,6 +212,7 @@ class Fit:
 
     def _validate(self, step: Step, rows: np.ndarray, pixels: np.ndarray) -> None:
         self.network.eval()
+        self.is_in_train_mode = False
         if self.place.num_workers > 1 and step.index == self.plan.num_train_steps:
             for buffer in self.network.buffers():  # each worker has batch statistics of its own; the first one's count
                 dist.broadcast(buffer, 0)

@@ -103,7 +103,8 @@ def stream(source: Source, first: int, num_loaders: int, num_cpus: float) -> Ite
         # whose Python it would hold up (measured: steps of a tiny ViT took three to four times as long).
         (mine,) = loaded.streaming_split(1)
         batch: Any
-        for batch in mine.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=STEPS_AHEAD):
+        whole: Any = None  # a block, which is a step, as it is
+        for batch in mine.iter_batches(batch_size=whole, batch_format="pyarrow", prefetch_batches=STEPS_AHEAD):
             for failure in filter(None, batch["failure"].to_pylist()):
                 raise GencvError(failure)
             for pixels, good in zip(batch["pixels"], batch["good"], strict=True):

@@ -168,7 +168,7 @@ def train(
             use_gpu=bool(gpus),
             resources_per_worker={"GPU": 1, "CPU": 1} if gpus else {"CPU": CPU_OF_WORKER},
         ),
-        run_config=RunConfig(
+        run_config=RunConfig(  # type: ignore[call-arg]
             name=STORAGE,
             storage_path=training.out,
             # A thread that waits sleeps: without a GPU it would spin on a core that a loader could use (epochs of a
