@@ -141,9 +141,37 @@ def evaluation_report(
     for name in PRIMARY[:3]:
         add_headline(report, name, metrics[name])
     report.headline("No answer", len(predictions.bad()), f"of {len(predictions):,} pictures")
+    add_judgement(report, threshold, labels, split, manifest, predictions, metrics, generators, kinds)
+    _map(report, features, manifest, seed)
+    add_samples(report, manifest)
+    if preprocessing is not None and manifest.preprocessing is None:
+        _effect(report, manifest, preprocessing)
+    report.section("What was judged")
+    add_counts(report, manifest)
+    return report
+
+
+def add_judgement(
+    report: Report,
+    threshold: Threshold,
+    labels: tuple[str, str],
+    split: Split,
+    manifest: Manifest,
+    predictions: Predictions,
+    metrics: dict[str, Metric],
+    generators: Sequence[GeneratorRow],
+    kinds: Sequence[str] = (),
+) -> None:
+    """Show how a detector did on the rows of a split at a frozen threshold, and where it fails.
+
+    kinds: what the detector's second head tells apart.
+    """
+    assert threshold.value is not None
     report.section(
         "How well it tells them apart",
-        "Intervals are 95 %, by bootstrap over groups: pictures of one identity or photograph are drawn together.",
+        f"On {len(predictions):,} pictures of the {split.value} split, {len(predictions.bad()):,} of them without an "
+        "answer. Intervals are 95 %, by bootstrap over groups: pictures of one identity or photograph are drawn "
+        "together.",
     )
     report.note(
         f"The threshold {threshold.value:.4f} ({threshold.name}) was frozen on validation, where it gave "
@@ -167,13 +195,6 @@ def evaluation_report(
     add_mistakes(report, manifest, predictions, threshold.value, labels)
     if kinds:
         add_kinds(report, kinds_result(predictions, threshold.value, kinds), labels)
-    _map(report, features, manifest, seed)
-    add_samples(report, manifest)
-    if preprocessing is not None and manifest.preprocessing is None:
-        _effect(report, manifest, preprocessing)
-    report.section("What was judged")
-    add_counts(report, manifest)
-    return report
 
 
 def add_headline(report: Report, name: str, metric: Metric) -> None:

@@ -12,18 +12,13 @@ from gencv.evaluate.calibration import Threshold
 from gencv.evaluate.generators import GeneratorRow
 from gencv.evaluate.kinds import kinds_result
 from gencv.evaluate.metrics import Metric
-from gencv.plots.curves import draw_confusion, draw_histogram, draw_reliability, draw_roc
 from gencv.plots.epochs import draw_accuracies, draw_learning_rate, draw_losses
 from gencv.plots.heatmaps import draw_matrix, worst_first
-from gencv.plots.kinds import add_kinds
 from gencv.plots.look import to_png
 from gencv.plots.pages import (
-    FITTED_ON,
     PRIMARY,
-    add_generators,
     add_headline,
-    add_metrics,
-    add_mistakes,
+    add_judgement,
     add_samples,
     add_thresholds,
 )
@@ -97,9 +92,8 @@ def finetune_report(
     report = Report(title, f"{recipe['network']}, {_trained_on(counts)}, {len(history)} {_plural(len(history))}")
     for name in PRIMARY[:3]:
         add_headline(report, name, metrics[name])
-    told = kinds_result(predictions, threshold.value, kinds) if kinds else None
-    if told is not None:
-        add_headline(report, "Kind named rightly", told.accuracy)
+    if kinds:
+        add_headline(report, "Kind named rightly", kinds_result(predictions, threshold.value, kinds).accuracy)
     else:
         report.headline("No answer", len(predictions.bad()), f"of {len(predictions):,} test pictures")
     _add_epochs(report, history)
@@ -107,32 +101,7 @@ def finetune_report(
     _add_sources(report, counts, labels)
     report.section("Thresholds", f"A picture with a score at or above the threshold is called {labels[1]}.")
     add_thresholds(report, thresholds)
-    report.section(
-        "How well it tells them apart",
-        f"On {len(predictions):,} test pictures, {len(predictions.bad()):,} of them without an answer. Intervals are "
-        "95 %, by bootstrap over groups: pictures of one identity or photograph are drawn together.",
-    )
-    report.note(
-        f"The threshold {threshold.value:.4f} ({threshold.name}) was frozen on validation. {FITTED_ON[Split.TEST]} "
-        "The training pictures were not audited for shortcuts: a figure near 1 may come from a difference in content, "
-        "size, or compression."
-    )
-    report.figures(
-        {
-            "ROC": to_png(draw_roc(predictions, threshold=threshold.value, auroc=metrics["auroc"], names=labels)),
-            "confusion matrix": to_png(draw_confusion(predictions, threshold.value, names=labels)),
-            "reliability": to_png(draw_reliability(predictions, names=labels)),
-            "score histogram": to_png(draw_histogram(predictions, threshold=threshold.value, names=labels)),
-        }
-    )
-    add_metrics(report, metrics)
-    report.section(
-        "Where it fails", "Each generator at the frozen threshold, worst first; then each source of genuine pictures."
-    )
-    add_generators(report, generators, labels)
-    add_mistakes(report, manifest, predictions, threshold.value, labels)
-    if told is not None:
-        add_kinds(report, told, labels)
+    add_judgement(report, threshold, labels, Split.TEST, manifest, predictions, metrics, generators, kinds)
     add_samples(report, manifest)
     report.section("Recipe", "Every hyper-parameter. What is not named in a source is our default.")
     report.table(["name", "value"], [[name, _plain(value)] for name, value in recipe.items()])

@@ -22,7 +22,7 @@ Job = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """120 live pictures and 120 replays of them; among them a text, a cut JPEG, an empty file, and a bomb's header."""
+    """120 live pictures and 120 replays of them; among them texts, a cut JPEG, an empty file, and a bomb's header."""
     folder = tmp_path_factory.mktemp("pictures")
     live = write_pictures(folder / "live", 120, size=(160, 120))
     (folder / "spoof").mkdir()
@@ -30,6 +30,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image = attack(picture(index, 160, 120), "replay", str(index), 0)
         Image.fromarray(image).save(folder / "spoof" / f"replay{index:04d}.jpg", quality=90)
     (folder / "live" / "note.jpg").write_text("a text file named .jpg")
+    for number in range(3):  # so that some lie in every split
+        (folder / "spoof" / f"note{number}.jpg").write_text(f"text {number} named .jpg")
     (folder / "live" / "empty.jpg").write_bytes(b"")
     (folder / "spoof" / "cut.jpg").write_bytes(live[0].read_bytes()[:700])
     (folder / "spoof" / "bomb.png").write_bytes(bomb())
@@ -72,11 +74,11 @@ def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: Non
 
     # Bad pictures among good ones are rows; the job finishes first and fails then, if there are too many.
     code, _, stderr = job("manifest", *gather, "--max-bad-fraction", ".01")
-    assert code == 2 and "4 of 244 pictures failed" in stderr.splitlines()[-1]
+    assert code == 2 and "7 of 247 pictures failed" in stderr.splitlines()[-1]
     assert job("manifest", *gather)[0] == 0
     report = report_of(runs["manifest"])
-    assert report["counts"]["found"] == 245 == report["counts"]["rows"] + report["counts"]["excluded"]
-    assert report["counts"]["bad"] == {"empty": 1, "not_an_image": 1, "too_many_pixels": 1, "truncated": 1}
+    assert report["counts"]["found"] == 248 == report["counts"]["rows"] + report["counts"]["excluded"]
+    assert report["counts"]["bad"] == {"empty": 1, "not_an_image": 4, "too_many_pixels": 1, "truncated": 1}
     assert str(pictures / "spoof" / "cut.jpg") in (runs["manifest"] / "report.html").read_text()
     excluded = tables.read_table(str(runs["manifest"] / "excluded.parquet")).to_pylist()
     assert [Path(row["uri"]).name for row in excluded] == ["again.jpg"] or "0005.jpg" in str(excluded)

@@ -134,7 +134,7 @@ def test_the_page_of_a_training_has_what_a_reader_asks_for(page: str) -> None:
     for words in ("Balanced accuracy", "Equal error rate", "95 % interval", "Accuracy per GFLOP", "589.3", "9,120 MiB"):
         assert words in page, words
     assert "On 2 × abacus." in page and "2.4 min" in page and "1.2%" in page
-    assert "too few" in page and "24 test pictures, 1 of them without an answer" in page
+    assert "too few" in page and "24 pictures of the test split, 1 of them without an answer" in page
     assert "<td>learning_rate</td><td>5e-05</td>" in page
 
 
