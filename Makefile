@@ -25,11 +25,11 @@ demo: $(VENV)/.done ## install, then judge simulated attacks on real photographs
 	$(BIN)/python jobs/probe.py --embeddings $(OUT)/embeddings --probe mlp --out $(OUT)/bundle
 	$(BIN)/python jobs/evaluate.py --bundle $(OUT)/bundle --manifest $(OUT)/manifest --out $(OUT)/evaluation
 
-test: $(VENV)/.done ## the whole suite: fast tier, Ray, kill tests
-	$(BIN)/pytest
+test: $(VENV)/.done fast ## the whole suite: fast tier, Ray, kill tests
+	$(BIN)/pytest -m "ray or kill or slow"
 
 fast: $(VENV)/.done ## the tests that need no Ray
-	$(BIN)/pytest -m "not ray and not kill"
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "not ray and not kill and not slow"
 
 check: $(VENV)/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -26,20 +26,26 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def ray_with_gpu() -> None:
-    """One small Ray for all tests that need it in this process; its GPU is there by name only, for scheduling."""
-    import ray
-
-    if not ray.is_initialized():
-        ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+def ray_local() -> str:
+    """One small Ray for all tests of this process; returns its address, for the processes that they start."""
+    return start_ray(num_gpus=0)
 
 
 @pytest.fixture
-def ray_local(ray_with_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same Ray, taken for one without a GPU."""
-    from gencv.pipelines import cluster
+def ray_with_gpu() -> str:
+    """The same with a GPU that is there by name only, for scheduling."""
+    return start_ray(num_gpus=1)
 
-    monkeypatch.setattr(cluster, "num_gpus", lambda: 0)
+
+def start_ray(num_gpus: int) -> str:
+    import ray
+
+    if ray.is_initialized() and ray.cluster_resources().get("GPU", 0) != num_gpus:
+        ray.shutdown()
+    if not ray.is_initialized():
+        how = {"include_dashboard": False, "logging_level": logging.ERROR, "log_to_driver": False}
+        ray.init("local", num_cpus=2, num_gpus=num_gpus, **how)
+    return str(ray.get_runtime_context().gcs_address)
 
 
 @pytest.fixture

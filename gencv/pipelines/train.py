@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -225,10 +225,10 @@ def worker(settings: dict[str, Any]) -> dict[str, Any]:
         return {"failure": str(error)}
 
 
-def run(training: Training, *, num_loaders: int, cpu_of_loader: float, threads: int) -> None:
-    context = ray.train.get_context()
-    place = Place(str(get_device()), context.get_world_rank(), context.get_world_size())
-    torch.set_num_threads(threads)
+def begin(
+    training: Training, place: Place, wrap: Callable[[torch.nn.Module], torch.nn.Module] = lambda network: network
+) -> tuple[Fit, Source]:
+    """Set up the loop before its first step, and what its pictures come from; the same in one process as over Ray."""
     manifest, recipe = Manifest.load(training.manifest_dir), training.recipe
     network = build(recipe, training.heads)
     fit = Fit(
@@ -239,19 +239,14 @@ def run(training: Training, *, num_loaders: int, cpu_of_loader: float, threads: 
         targets_of(manifest, recipe, training.kinds),
         lambda labels, scores: float(auroc(labels, scores).value),  # type: ignore[arg-type]
         place,
-        wrap=prepare_model,
+        wrap=wrap,
         micro_batch=kept_micro_batch(training.out),
     )
-    if (checkpoint := ray.train.get_checkpoint()) is not None:
-        with checkpoint.as_directory() as folder:
-            fit.load_state(load_state(Path(folder)))
     fit.facts = {
         "device": device_name(place.device),
         "peak_flops": peak_flops(place.device, bf16=fit.bf16),
         "trainable": num_parameters(network)[1],
     }
-    if place.device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(place.device)  # else the product above would count
     source = Source(
         training.manifest_dir,
         fit.plan,
@@ -261,6 +256,19 @@ def run(training: Training, *, num_loaders: int, cpu_of_loader: float, threads: 
         place.rank,
         place.num_workers,
     )
+    return fit, source
+
+
+def run(training: Training, *, num_loaders: int, cpu_of_loader: float, threads: int) -> None:
+    context = ray.train.get_context()
+    place = Place(str(get_device()), context.get_world_rank(), context.get_world_size())
+    torch.set_num_threads(threads)
+    fit, source = begin(training, place, prepare_model)
+    if (checkpoint := ray.train.get_checkpoint()) is not None:
+        with checkpoint.as_directory() as folder:
+            fit.load_state(load_state(Path(folder)))
+    if place.device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(place.device)  # else what `peak_flops` multiplied would count
     steps = stream(source, fit.number, num_loaders, cpu_of_loader)
     told_s = 0.0
     while not fit.is_done:

@@ -52,7 +52,7 @@ def celeba_spoof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.ray
 @pytest.mark.timeout(400)
-def test_celeba_spoof_by_its_recipe(job: Job, celeba_spoof: Path, tmp_path: Path, ray_local: None) -> None:
+def test_celeba_spoof_by_its_recipe(job: Job, celeba_spoof: Path, tmp_path: Path, ray_local: str) -> None:
     gathered, out, judged = tmp_path / "manifest", tmp_path / "out", tmp_path / "judged"
     source = f"hf:{celeba_spoof}?family=replay"
     assert job("manifest", "--source", source, "--splits", ".6", ".2", ".2", "--out", gathered)[0] == 0

@@ -56,7 +56,7 @@ def report_of(folder: Path) -> dict[str, Any]:
     return report
 
 
-def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: None) -> None:
+def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: str) -> None:
     runs = {name: tmp_path / name for name in ("manifest", "preprocessed", "embeddings", "bundle", "evaluation")}
     source = f"folder:{pictures}?generator=replay&family=replay"
     gather = (

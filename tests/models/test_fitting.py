@@ -307,7 +307,7 @@ TOGETHER = {"num_train": 9, "num_val": 5, "kinds": ("diffusion", "gan")}
 OF_TOGETHER = {"vit": replace(SGD, batch_size=4, epochs=1), "batch norm": replace(BATCH_NORM, batch_size=4, epochs=1)}
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_two_workers_make_the_steps_of_one(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -40,7 +40,7 @@ def run_embed(pictures: tuple[str, Manifest], encoder: Encoder, out: Path, **how
 
 
 def test_counts_in_are_counts_out_and_workers_and_batches_change_nothing(
-    pictures: tuple[str, Manifest], encoder: Encoder, tmp_path: Path, ray_local: None
+    pictures: tuple[str, Manifest], encoder: Encoder, tmp_path: Path, ray_local: str
 ) -> None:
     base = run_embed(pictures, encoder, tmp_path / "base")
     assert len(base.vectors) == 300
@@ -57,7 +57,7 @@ def test_counts_in_are_counts_out_and_workers_and_batches_change_nothing(
 
 
 def test_embedding_with_augmentation_is_preprocessing_and_then_embedding(
-    pictures: tuple[str, Manifest], encoder: Encoder, tmp_path: Path, ray_local: None
+    pictures: tuple[str, Manifest], encoder: Encoder, tmp_path: Path, ray_local: str
 ) -> None:
     recipe = Preprocessing(jpeg_quality=(40, 90))
     at_once = run_embed(pictures, encoder, tmp_path / "at_once", augment=recipe)
@@ -72,7 +72,7 @@ def test_embedding_with_augmentation_is_preprocessing_and_then_embedding(
 
 
 def test_stored_bytes_are_those_of_one_picture_alone(
-    pictures: tuple[str, Manifest], tmp_path: Path, ray_local: None
+    pictures: tuple[str, Manifest], tmp_path: Path, ray_local: str
 ) -> None:
     from gencv.images.decode import decode
 

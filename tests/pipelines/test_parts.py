@@ -23,7 +23,7 @@ def build(device: str, threads: int) -> InferPart:
     )
 
 
-def test_every_part_is_done_once_and_only_what_is_missing_is_done_again(tmp_path: Path, ray_local: None) -> None:
+def test_every_part_is_done_once_and_only_what_is_missing_is_done_again(tmp_path: Path, ray_local: str) -> None:
     work = PartWork(name="test", out_dir=str(tmp_path), num_parts=7, prepare=prepare)
     assert map_parts(work)["parts"] == 7
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -36,14 +36,29 @@ def test_every_part_is_done_once_and_only_what_is_missing_is_done_again(tmp_path
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_as_many_actors_as_asked_for_do_the_work(tmp_path: Path, ray_local: None, workers: int) -> None:
+def test_as_many_actors_as_asked_for_do_the_work(tmp_path: Path, ray_local: str, workers: int) -> None:
     map_parts(PartWork(name="test", out_dir=str(tmp_path), num_parts=6, prepare=prepare, build=build), workers=workers)
     done = tables.read_parts(str(tmp_path))
     assert len(done) == 18 and set(done["device"].to_pylist()) == {"cpu"}
     assert len(set(done["pid"].to_pylist())) <= workers
 
 
-def test_with_a_gpu_preparing_and_inferring_are_two_stages(tmp_path: Path, ray_with_gpu: None) -> None:
+def fail(*_: object) -> pa.Table:
+    raise BadInput("This folder is not there.")
+
+
+@pytest.mark.parametrize("how", [{"prepare": fail}, {"prepare": prepare, "build": fail}])
+def test_an_error_of_ours_comes_back_as_one_sentence(tmp_path: Path, ray_local: str, how: dict[str, Any]) -> None:
+    with pytest.raises(GencvError) as caught:
+        map_parts(PartWork(name="test", out_dir=str(tmp_path), num_parts=2, **how))
+    assert str(caught.value) == "This folder is not there."
+
+
+def test_a_prepared_part_crosses_processes_as_it_is() -> None:
+    assert from_ipc(to_ipc(prepare(2))).equals(prepare(2))
+
+
+def test_with_a_gpu_preparing_and_inferring_are_two_stages(tmp_path: Path, ray_with_gpu: str) -> None:
     def prepare_here(part: int) -> pa.Table:
         return prepare(part).append_column("prepared_by", pa.array([os.getpid()] * 3))
 
@@ -55,22 +70,7 @@ def test_with_a_gpu_preparing_and_inferring_are_two_stages(tmp_path: Path, ray_w
 
 
 @pytest.mark.parametrize("how", [{"prepare": "fail"}, {"build": "fail"}])
-def test_an_error_of_ours_comes_back_from_either_stage(tmp_path: Path, ray_with_gpu: None, how: dict[str, str]) -> None:
+def test_an_error_of_ours_comes_back_from_either_stage(tmp_path: Path, ray_with_gpu: str, how: dict[str, str]) -> None:
     stages: dict[str, Any] = {"prepare": prepare, "build": build, **dict.fromkeys(how, fail)}
     with pytest.raises(GencvError, match=r"^This folder is not there\.$"):
         map_parts(PartWork(name="test", out_dir=str(tmp_path), num_parts=2, **stages))
-
-
-def fail(*_: object) -> pa.Table:
-    raise BadInput("This folder is not there.")
-
-
-@pytest.mark.parametrize("how", [{"prepare": fail}, {"prepare": prepare, "build": fail}])
-def test_an_error_of_ours_comes_back_as_one_sentence(tmp_path: Path, ray_local: None, how: dict[str, Any]) -> None:
-    with pytest.raises(GencvError) as caught:
-        map_parts(PartWork(name="test", out_dir=str(tmp_path), num_parts=2, **how))
-    assert str(caught.value) == "This folder is not there."
-
-
-def test_a_prepared_part_crosses_processes_as_it_is() -> None:
-    assert from_ipc(to_ipc(prepare(2))).equals(prepare(2))

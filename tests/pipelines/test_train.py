@@ -1,4 +1,4 @@
-"""Training over Ray: the end is the same whatever was killed, and whoever goes on."""
+"""Training over Ray: the end is that of the plain loop, whatever was killed, and whoever goes on."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fakes import manifest_of, write_pictures
+from processes import descendants
 from safetensors.torch import load_file
 
 from gencv.core import storage
 from gencv.core.errors import BadInput, GencvError
 from gencv.core.manifest import Manifest
+from gencv.models.fitting import Place
 from gencv.models.recipes import Recipe
 from gencv.pipelines import train as module
-from gencv.pipelines.train import HISTORY, Training, kinds_of, plan_of, train
+from gencv.pipelines.loading import Loader
+from gencv.pipelines.train import HISTORY, Training, begin, kinds_of, plan_of, train
 
 pytestmark = pytest.mark.timeout(400)
 ROOT = Path(__file__).parents[2]
@@ -44,17 +48,20 @@ def weights_after(pictures: Path, out: Path, **how: Any) -> tuple[dict[str, np.n
     return {name: tensor.numpy() for name, tensor in network.network.state_dict().items()}, history
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def undisturbed(
-    pictures: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
+    pictures: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    if "done" not in _undisturbed:
-        _undisturbed["done"] = weights_after(pictures, tmp_path_factory.mktemp("undisturbed") / "out", workers=1)
-    return _undisturbed["done"]
-
-
-_undisturbed: dict[str, tuple[dict[str, np.ndarray], list[dict[str, Any]]]] = {}
-"""The training of the whole module that nothing happened to."""
+    """The same training in this process, without Ray: the weights of its best epoch, and its history."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    fit, source = begin(Training(manifest_dir=str(pictures), out=str(out), recipe=RECIPE), Place())
+    loader = Loader(source)
+    best: dict[str, np.ndarray] = {}
+    while not fit.is_done:
+        fit.step(*loader.load(fit.number))
+        if fit.ends_epoch and fit.history[-1]["val_auroc"] > max((f["val_auroc"] for f in fit.history[:-1]), default=0):
+            best = {name: tensor.numpy().copy() for name, tensor in fit.network.network.state_dict().items()}
+    return best, fit.history
 
 
 def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray], atol: float) -> None:
@@ -66,7 +73,7 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray], atol: 
 @pytest.mark.ray
 @pytest.mark.kill
 def test_a_killed_worker_changes_nothing(
-    pictures: Path, undisturbed: tuple[Any, Any], tmp_path: Path, ray_local: None
+    pictures: Path, undisturbed: tuple[Any, Any], tmp_path: Path, ray_local: str
 ) -> None:
     out = tmp_path / "out"
     killer = threading.Thread(target=kill_a_worker_after_the_first_epoch, args=(out,), daemon=True)
@@ -82,57 +89,49 @@ def test_a_killed_worker_changes_nothing(
 @pytest.mark.ray
 @pytest.mark.kill
 def test_a_killed_driver_goes_on_by_the_same_command(
-    pictures: Path, undisturbed: tuple[Any, Any], tmp_path: Path
+    job: Callable[..., tuple[int, str, str]],
+    pictures: Path,
+    undisturbed: tuple[Any, Any],
+    tmp_path: Path,
+    ray_local: str,
 ) -> None:
     out = tmp_path / "out"
     flags = ["--network", "tiny-vit", "--learning-rate", "1e-3", "--epochs", "3", "--batch-size", "16"]
-    command = [sys.executable, ROOT / "jobs" / "finetune.py", "--recipe", "celeba-spoof-vit", *flags, "--workers", "1"]
-    command += ["--manifest", pictures, "--out", out]
-    killed = start(command)
-    while not (out / HISTORY).exists():
-        assert killed.poll() is None, killed.stderr.read() if killed.stderr else ""
-        time.sleep(0.02)
-    killed.kill()
-    killed.wait()
+    command = ["--recipe", "celeba-spoof-vit", *flags, "--workers", "1", "--manifest", str(pictures), "--out", str(out)]
+    killed = subprocess.Popen(
+        [sys.executable, ROOT / "jobs" / "finetune.py", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "RAY_ADDRESS": ray_local},  # the cluster stays, and goes on with the next job
+    )
+    try:
+        wait_for_the_first_epoch(out)
+    finally:
+        killed.kill()
+        killed.wait()
     assert not (out / "weights.safetensors").exists(), "the kill came too late to show anything"
-    again = start(command)
-    _, stderr = again.communicate(timeout=300)
-    assert again.returncode == 0, stderr.decode()[-2000:]
+    code, _, stderr = job("finetune", *command)
+    assert code == 0, stderr
     weights = {name: tensor.numpy() for name, tensor in load_file(out / "weights.safetensors").items()}
     assert_same(weights, undisturbed[0], 1e-6)
     assert len((out / HISTORY).read_text().splitlines()) == 3
 
 
-def start(command: list[Any]) -> subprocess.Popen[bytes]:
-    # A process group of its own, and a Ray of its own beside the tests'.
-    return subprocess.Popen(
-        [str(word) for word in command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "RAY_ADDRESS": "local"},
-        start_new_session=True,
-    )
+def wait_for_the_first_epoch(out: Path) -> None:
+    deadline = time.monotonic() + 180
+    while not storage.exists(str(out / HISTORY)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def kill_a_worker_after_the_first_epoch(out: Path) -> None:
-    while not storage.exists(str(out / HISTORY)):
-        time.sleep(0.02)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and b"RayTrainWorker" in read(entry / "cmdline"):
-            os.kill(int(entry.name), signal.SIGKILL)
-            return
-
-
-def read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    wait_for_the_first_epoch(out)
+    os.kill(descendants(os.getpid(), "RayTrainWorker")[0], signal.SIGKILL)
 
 
 @pytest.mark.ray
 def test_one_worker_goes_on_where_two_have_stopped(
-    pictures: Path, undisturbed: tuple[Any, Any], tmp_path: Path, ray_local: None
+    pictures: Path, undisturbed: tuple[Any, Any], tmp_path: Path, ray_local: str
 ) -> None:
     first = Recipe.from_dict({**RECIPE.to_dict(), "epochs": 1})
     _, history = weights_after(pictures, tmp_path / "out", recipe=first, workers=2)
