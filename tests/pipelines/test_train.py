@@ -1,5 +1,6 @@
 """Training over Ray: the end is that of the plain loop, whatever was killed, and whoever goes on."""
 
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,6 @@ from fakes import manifest_of, write_pictures
 from processes import descendants
 from safetensors.torch import load_file
 
-from gencv.core import storage
 from gencv.core.errors import BadInput, GencvError
 from gencv.core.manifest import Manifest
 from gencv.models.fitting import Place
@@ -72,23 +72,7 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray], atol: 
 
 @pytest.mark.ray
 @pytest.mark.kill
-def test_a_killed_worker_changes_nothing(
-    pictures: Path, undisturbed: tuple[Any, Any], tmp_path: Path, ray_local: str
-) -> None:
-    out = tmp_path / "out"
-    killer = threading.Thread(target=kill_a_worker_after_the_first_epoch, args=(out,), daemon=True)
-    killer.start()
-    weights, history = weights_after(pictures, out, workers=1)
-    killer.join(timeout=1)
-    assert not killer.is_alive(), "no worker was killed"
-    assert [facts["epoch"] for facts in history] == [1, 2, 3]
-    assert_same(weights, undisturbed[0], 1e-6)
-    assert [f["val_loss"] for f in history] == pytest.approx([f["val_loss"] for f in undisturbed[1]], abs=1e-6)
-
-
-@pytest.mark.ray
-@pytest.mark.kill
-def test_a_killed_driver_goes_on_by_the_same_command(
+def test_a_killed_driver_and_then_a_killed_worker_change_nothing(
     job: Callable[..., tuple[int, str, str]],
     pictures: Path,
     undisturbed: tuple[Any, Any],
@@ -105,27 +89,35 @@ def test_a_killed_driver_goes_on_by_the_same_command(
         env={**os.environ, "RAY_ADDRESS": ray_local},  # the cluster stays, and goes on with the next job
     )
     try:
-        wait_for_the_first_epoch(out)
+        wait_for_epoch(out, 1)
     finally:
         killed.kill()
         killed.wait()
     assert not (out / "weights.safetensors").exists(), "the kill came too late to show anything"
+
+    # The same command goes on, and loses its worker on the way.
+    killer = threading.Thread(target=kill_a_worker_after_epoch, args=(out, 2), daemon=True)
+    killer.start()
     code, _, stderr = job("finetune", *command)
     assert code == 0, stderr
+    killer.join(timeout=1)
+    assert not killer.is_alive(), "no worker was killed"
     weights = {name: tensor.numpy() for name, tensor in load_file(out / "weights.safetensors").items()}
     assert_same(weights, undisturbed[0], 1e-6)
-    assert len((out / HISTORY).read_text().splitlines()) == 3
+    history = [json.loads(line) for line in (out / HISTORY).read_text().splitlines()]
+    assert [facts["epoch"] for facts in history] == [1, 2, 3]
+    assert [f["val_loss"] for f in history] == pytest.approx([f["val_loss"] for f in undisturbed[1]], abs=1e-6)
 
 
-def wait_for_the_first_epoch(out: Path) -> None:
+def wait_for_epoch(out: Path, number: int) -> None:
     deadline = time.monotonic() + 180
-    while not storage.exists(str(out / HISTORY)):
+    while not (out / HISTORY).exists() or len((out / HISTORY).read_text().splitlines()) < number:
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
-def kill_a_worker_after_the_first_epoch(out: Path) -> None:
-    wait_for_the_first_epoch(out)
+def kill_a_worker_after_epoch(out: Path, number: int) -> None:
+    wait_for_epoch(out, number)
     os.kill(descendants(os.getpid(), "RayTrainWorker")[0], signal.SIGKILL)
 
 
