@@ -321,8 +321,7 @@ class Fit:
     def _lost_patience(self) -> bool:
         if not self.recipe.patience or not self.history:
             return False
-        figures = [facts["val_auroc"] for facts in self.history]
-        return len(figures) - 1 - int(np.argmax(figures)) >= self.recipe.patience
+        return len(self.history) - best_epoch(self.history) >= self.recipe.patience
 
     def state(self) -> dict[str, Any]:
         """Return all that a run goes on from; the same on every worker, but for `sums`, which the first one has."""
@@ -345,6 +344,11 @@ class Fit:
         self.history = state["history"]
         self.sums = state["sums"].to(self.place.device) if self.place.rank == 0 else torch.zeros_like(self.sums)
         self.train_s, self.val_s, self.waited_s = state["seconds"]
+
+
+def best_epoch(history: list[dict[str, Any]]) -> int:
+    """Return the number of the epoch with the highest AUROC on validation, the first of equals; epochs count from 1."""
+    return 1 + int(np.argmax([facts["val_auroc"] for facts in history]))
 
 
 def class_weights(targets: Targets, plan: Plan, recipe: Recipe) -> np.ndarray:

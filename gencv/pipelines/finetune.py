@@ -7,8 +7,6 @@ variants of one run, so that their figures can be laid side by side.
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from gencv.core import storage
 from gencv.core.errors import BadInput, UnknownName
 from gencv.core.manifest import Manifest
@@ -20,6 +18,7 @@ from gencv.images.preprocess import Preprocessing
 from gencv.models import bundle
 from gencv.models.detectors import NetworkDetector, Runner, task_of
 from gencv.models.encoders import pick_device
+from gencv.models.fitting import best_epoch
 from gencv.models.losses import Heads
 from gencv.models.optimising import build_optimizer
 from gencv.models.recipes import Recipe
@@ -185,7 +184,7 @@ def finetune(
         "counts": manifest.counts(),
         "recipe": recipe.to_dict(),
         "epochs": len(history),
-        "best_epoch": 1 + int(np.argmax([epoch["val_auroc"] for epoch in history])),
+        "best_epoch": best_epoch(history),
     }
     bundle.save(detector, out, training=facts, metrics={})  # not calibrated yet: it judges first
     judged = manifest.where([split in (Split.VAL, Split.TEST) for split in manifest["split"]])

@@ -29,7 +29,7 @@ from gencv.core.record import Split
 from gencv.evaluate.metrics import auroc
 from gencv.models.checkpoints import load_state, save_state
 from gencv.models.efficiency import device_name, num_parameters, peak_flops
-from gencv.models.fitting import Fit, Place, Targets
+from gencv.models.fitting import Fit, Place, Targets, best_epoch
 from gencv.models.losses import Heads
 from gencv.models.networks import Classifier, build_network
 from gencv.models.optimising import add_lora, freeze, merge_lora
@@ -176,7 +176,7 @@ def train(
             worker_runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
             checkpoint_config=CheckpointConfig(
-                num_to_keep=1, checkpoint_score_attribute="val_auroc", checkpoint_score_order="max"
+                num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="max"
             ),
         ),
     )
@@ -193,7 +193,7 @@ def train(
     if failure:
         raise GencvError(failure)
     assert result.checkpoint is not None and result.best_checkpoints
-    best, _ = max(result.best_checkpoints, key=lambda found: (found[1]["val_auroc"], -found[1]["number"]))
+    best, _ = max(result.best_checkpoints, key=lambda found: found[1]["score"])
     return read_back(training, best, result.checkpoint)
 
 
@@ -297,8 +297,10 @@ def keep(training: Training, fit: Fit) -> None:
     """Report a checkpoint; the first worker writes it, and the figures of all epochs beside it for people."""
     if not fit.ends_epoch:
         fit.gather_sums()
-    # Within an epoch there is no figure of validation yet; -1 keeps such a checkpoint only while it is the last.
-    metrics = {"number": fit.number, "val_auroc": fit.history[-1]["val_auroc"] if fit.ends_epoch else -1.0}
+    # -1 keeps a checkpoint only while it is the last: within an epoch nothing is validated, and of equal epochs, of
+    # which Ray would keep the last, the first is the best.
+    is_best = fit.ends_epoch and best_epoch(fit.history) == len(fit.history)
+    metrics = {"score": fit.history[-1]["val_auroc"] if is_best else -1.0}
     name = f"step-{fit.number:08d}"
     if fit.place.rank > 0:
         ray.train.report(metrics, None, checkpoint_dir_name=name)

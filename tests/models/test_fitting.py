@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from gencv.core.errors import TrainingFailed
 from gencv.images.augment import Augmentation
 from gencv.models.checkpoints import load_state, save_state
-from gencv.models.fitting import Fit, Place, Targets, class_weights
+from gencv.models.fitting import Fit, Place, Targets, best_epoch, class_weights
 from gencv.models.losses import Heads
 from gencv.models.networks import build_network
 from gencv.models.plan import Plan, share_of
@@ -350,3 +350,7 @@ def work(folder: Path) -> None:
 
 if __name__ == "__main__":
     work(Path(sys.argv[1]))
+
+
+def test_the_best_of_equal_epochs_is_the_first() -> None:
+    assert best_epoch([{"val_auroc": area} for area in (0.5, 0.7, 0.7, 0.6)]) == 2
