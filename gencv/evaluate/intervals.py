@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
 """Row weights [R, N] -> figures by name, each [R], NaN where a replicate leaves one undefined."""
@@ -62,7 +62,7 @@ def exact_rate(value: float, num_groups: int) -> tuple[float, float]:
     which is the careful reading. Source: Clopper and Pearson 1934.
     """
     assert value in (0.0, 1.0) and num_groups > 0
-    doubt = float(beta.ppf(0.975, 1, num_groups))
+    doubt = float(betaincinv(1, num_groups, 0.975))
     return (0.0, doubt) if value == 0.0 else (1 - doubt, 1.0)
 
 

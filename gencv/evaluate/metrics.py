@@ -4,13 +4,14 @@ Positive (label 1) is the attack: spoof or generated. A picture is called positi
 score of NaN is a picture without an answer: wrong for both classes wherever decisions are counted, and left out
 where scores are ranked or read as probabilities. Nothing here looks for a threshold; `calibration` does, on
 validation rows. HTER at a threshold is `acer_pooled`.
+
+scikit-learn is imported where it is used: it takes two to three seconds, and most jobs and processes need none of it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from gencv.core.errors import BadInput
 from gencv.core.predictions import Predictions
@@ -78,6 +79,8 @@ def roc(labels: np.ndarray, scores: np.ndarray) -> Roc:
 
     labels: 0 or 1 [N]. scores: [N] in [0, 1], NaN for no answer; so for all functions here.
     """
+    from sklearn.metrics import roc_curve
+
     labels, scores = _answered(labels, scores)
     if not _both(labels):
         raise BadInput(f"A ROC {ONE_CLASS}; these are {int((labels == 1).sum())} positive of {len(labels)}.")
@@ -86,12 +89,16 @@ def roc(labels: np.ndarray, scores: np.ndarray) -> Roc:
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> Metric:
     """P(s+ > s-) + P(s+ = s-) / 2, the Mann-Whitney statistic; the direction is never turned. None for one class."""
+    from sklearn.metrics import roc_auc_score
+
     labels, scores = _answered(labels, scores)
     return Metric(float(roc_auc_score(labels, scores))) if _both(labels) else Metric(None, reason=ONE_CLASS)
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> Metric:
     """Sum of (R_k - R_{k-1}) P_k over distinct scores, ties in one step. None for one class."""
+    from sklearn.metrics import average_precision_score
+
     labels, scores = _answered(labels, scores)
     return Metric(float(average_precision_score(labels, scores))) if _both(labels) else Metric(None, reason=ONE_CLASS)
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from gencv.core.errors import BadInput
@@ -41,6 +39,9 @@ def tsne(vectors: np.ndarray, seed: int = 0, max_points: int = MAX_POINTS) -> np
     Distances between far clusters mean nothing. Raises BadInput for fewer than 3 rows or more than `max_points`;
     `project` draws some. Source: van der Maaten and Hinton 2008, with the start of Kobak and Berens 2019.
     """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     num_rows, dim = vectors.shape
     if not 3 <= num_rows <= max_points:
         raise BadInput(f"t-SNE takes 3 to {max_points} vectors, not {num_rows}; `project` draws some of many.")

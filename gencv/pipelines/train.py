@@ -10,10 +10,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import ray.train
@@ -23,6 +24,7 @@ from ray.train.torch import TorchTrainer, get_device, prepare_model
 from tqdm import tqdm
 
 from gencv.core import storage
+from gencv.core.contracts import Prepare
 from gencv.core.errors import BadInput, GencvError, TrainingFailed
 from gencv.core.manifest import Manifest
 from gencv.core.record import Split
@@ -47,6 +49,7 @@ MAX_FAILURES = 3
 CPU_OF_WORKER, CPU_OF_LOADER = 0.5, 0.25
 """What a worker and its loader book on machines without a GPU; they share the cores as they need them."""
 MAX_LOADERS = 16
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +148,7 @@ def train(
     TrainingFailed if workers die again and again.
     """
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "180")  # each imports torch first
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a process more, and its news changes nothing
     cluster.connect(address)
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     gpus = cluster.num_gpus()
@@ -156,6 +160,7 @@ def train(
         **asdict(training),
         "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI", ""),
         "recipe": training.recipe.to_dict(),
+        "prepare": build(training.recipe, training.heads).transform,
         "num_loaders": min(MAX_LOADERS, max(1, spare)) if gpus else 1,
         "cpu_of_loader": 1.0 if gpus and spare else CPU_OF_LOADER,
         "threads": max(1, cluster.num_cpus() // count),
@@ -216,7 +221,7 @@ def worker(settings: dict[str, Any]) -> dict[str, Any]:
     """Train on one worker; an error of ours comes back as a sentence, so that Ray does not try again."""
     try:
         settings = dict(settings)
-        how = {name: settings.pop(name) for name in ("num_loaders", "cpu_of_loader", "threads")}
+        how = {name: settings.pop(name) for name in ("prepare", "num_loaders", "cpu_of_loader", "threads")}
         if uri := settings.pop("tracking_uri"):  # a worker elsewhere does not have the driver's environment
             os.environ["MLFLOW_TRACKING_URI"] = uri
         run(Training(**{**settings, "recipe": Recipe.from_dict(settings["recipe"])}), **how)
@@ -225,18 +230,34 @@ def worker(settings: dict[str, Any]) -> dict[str, Any]:
         return {"failure": str(error)}
 
 
+def source_of(training: Training, manifest: Manifest, prepare: Prepare, place: Place) -> Source:
+    """Return what a worker's pictures come from; `prepare` is its network's transform."""
+    return Source(
+        training.manifest_dir,
+        plan_of(manifest, training.recipe),
+        prepare,
+        training.recipe.augmentation,
+        manifest.preprocessing is not None,
+        place.rank,
+        place.num_workers,
+    )
+
+
 def begin(
-    training: Training, place: Place, wrap: Callable[[torch.nn.Module], torch.nn.Module] = lambda network: network
-) -> tuple[Fit, Source]:
-    """Set up the loop before its first step, and what its pictures come from; the same in one process as over Ray."""
-    manifest, recipe = Manifest.load(training.manifest_dir), training.recipe
-    network = build(recipe, training.heads)
+    training: Training,
+    manifest: Manifest,
+    plan: Plan,
+    place: Place,
+    wrap: Callable[[torch.nn.Module], torch.nn.Module] = lambda network: network,
+) -> Fit:
+    """Set up the loop before its first step; the same in one process as over Ray."""
+    network = build(training.recipe, training.heads)
     fit = Fit(
         network,
         training.heads,
-        recipe,
-        plan_of(manifest, recipe),
-        targets_of(manifest, recipe, training.kinds),
+        training.recipe,
+        plan,
+        targets_of(manifest, training.recipe, training.kinds),
         lambda labels, scores: float(auroc(labels, scores).value),  # type: ignore[arg-type]
         place,
         wrap=wrap,
@@ -247,29 +268,26 @@ def begin(
         "peak_flops": peak_flops(place.device, bf16=fit.bf16),
         "trainable": num_parameters(network)[1],
     }
-    source = Source(
-        training.manifest_dir,
-        fit.plan,
-        network.transform,
-        recipe.augmentation,
-        manifest.preprocessing is not None,
-        place.rank,
-        place.num_workers,
-    )
-    return fit, source
+    return fit
 
 
-def run(training: Training, *, num_loaders: int, cpu_of_loader: float, threads: int) -> None:
+def run(training: Training, *, prepare: Prepare, num_loaders: int, cpu_of_loader: float, threads: int) -> None:
     context = ray.train.get_context()
     place = Place(str(get_device()), context.get_world_rank(), context.get_world_size())
     torch.set_num_threads(threads)
-    fit, source = begin(training, place, prepare_model)
+    state: dict[str, Any] = {"number": 0}
     if (checkpoint := ray.train.get_checkpoint()) is not None:
         with checkpoint.as_directory() as folder:
-            fit.load_state(load_state(Path(folder)))
+            state = load_state(Path(folder))
+    manifest = Manifest.load(training.manifest_dir)
+    source = source_of(training, manifest, prepare, place)
+    # Starting the loaders takes as long as importing the network's library: do both at once.
+    steps = pulled(stream(source, state["number"], num_loaders, cpu_of_loader))
+    fit = begin(training, manifest, source.plan, place, prepare_model)
+    if checkpoint is not None:
+        fit.load_state(state)
     if place.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(place.device)  # else what `peak_flops` multiplied would count
-    steps = stream(source, fit.number, num_loaders, cpu_of_loader)
     told_s = 0.0
     while not fit.is_done:
         started = time.perf_counter()
@@ -285,6 +303,17 @@ def run(training: Training, *, num_loaders: int, cpu_of_loader: float, threads: 
             tell(training.out, fit)
         if fit.ends_epoch or is_due(fit, training.checkpoint_steps):
             keep(training, fit)
+
+
+def pulled(steps: Iterator[T]) -> Iterator[T]:
+    """Yield the same, but pull the first at once, in a thread, where a generator would wait to be asked."""
+    first = ThreadPoolExecutor(1).submit(next, steps)
+
+    def go() -> Iterator[T]:
+        yield first.result()
+        yield from steps
+
+    return go()
 
 
 def is_due(fit: Fit, checkpoint_steps: int) -> bool:

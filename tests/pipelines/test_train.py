@@ -25,7 +25,7 @@ from gencv.models.fitting import Place, best_epoch
 from gencv.models.recipes import RECIPES, Recipe
 from gencv.pipelines import train as module
 from gencv.pipelines.loading import Loader
-from gencv.pipelines.train import HISTORY, STORAGE, Training, begin, kinds_of, plan_of
+from gencv.pipelines.train import HISTORY, STORAGE, Training, begin, kinds_of, plan_of, source_of
 
 pytestmark = pytest.mark.timeout(400)
 ROOT = Path(__file__).parents[2]
@@ -51,8 +51,9 @@ def undisturbed(
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """The same training in this process, without Ray: the weights of its best epoch, and its history."""
     out = tmp_path_factory.mktemp("undisturbed")
-    fit, source = begin(Training(manifest_dir=str(pictures), out=str(out), recipe=RECIPE), Place())
-    loader = Loader(source)
+    training, manifest = Training(manifest_dir=str(pictures), out=str(out), recipe=RECIPE), Manifest.load(str(pictures))
+    fit = begin(training, manifest, plan_of(manifest, RECIPE), Place())
+    loader = Loader(source_of(training, manifest, fit.network.transform, fit.place))
     best: dict[str, np.ndarray] = {}
     while not fit.is_done:
         fit.step(*loader.load(fit.number))
