@@ -92,6 +92,7 @@ class Fit:
         self.validated = Validated()
         self.is_in_train_mode = False
         self.facts: dict[str, Any] = {}
+        self.learning_rate = 0.0
         self.train_s = self.val_s = self.waited_s = 0.0
 
     @property
@@ -165,6 +166,7 @@ class Fit:
         if self.recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
+        self.learning_rate = max(group["lr"] for group in self.optimizer.param_groups)
         if self.recipe.schedule != "plateau":
             self.schedule.step()
         self.recent.append((self.number, total))
@@ -262,7 +264,7 @@ class Fit:
             "epoch": epoch + 1,
             "train_loss": loss / max(1, pictures),
             "train_accuracy": correct / max(1, pictures),
-            "learning_rate": max(group["lr"] for group in self.optimizer.param_groups),
+            "learning_rate": self.learning_rate,  # of its last step
             "pictures": int(pictures),
             "bad": int(bad),
             "seconds": round(self.train_s, 3),
@@ -324,7 +326,10 @@ class Fit:
         return len(self.history) - best_epoch(self.history) >= self.recipe.patience
 
     def state(self) -> dict[str, Any]:
-        """Return all that a run goes on from; the same on every worker, but for `sums`, which the first one has."""
+        """Return all that a run goes on from, but not what validation has seen: ask after training steps or an epoch.
+
+        The same on every worker, but for `sums`, which the first one has.
+        """
         return {
             "number": self.number,
             "network": self.network.state_dict(),
@@ -332,6 +337,7 @@ class Fit:
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if k != "lr_lambdas"},
             "history": self.history,
             "sums": self.sums,
+            "learning_rate": self.learning_rate,
             "seconds": [self.train_s, self.val_s, self.waited_s],
         }
 
@@ -343,6 +349,7 @@ class Fit:
         self.schedule.load_state_dict({**self.schedule.state_dict(), **state["schedule"]})
         self.history = state["history"]
         self.sums = state["sums"].to(self.place.device) if self.place.rank == 0 else torch.zeros_like(self.sums)
+        self.learning_rate = state["learning_rate"]
         self.train_s, self.val_s, self.waited_s = state["seconds"]
 
 
