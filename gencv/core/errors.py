@@ -10,7 +10,8 @@
     ├── BrokenBundle          a detector bundle that is incomplete or does not give its golden scores
     ├── TrainingFailed        a training that cannot go on; its last good checkpoint is kept
     ├── NotSupported          this encoder or detector cannot do that
-    └── TooManyBad            more pictures failed than --max-bad-fraction allows
+    ├── TooManyBad            more pictures failed than --max-bad-fraction allows
+    └── AuditFailed           data that would teach a shortcut or leaks; exit code 3, so that scripts can tell
 
 Programming mistakes are asserts. All arguments go to `super().__init__`, so that an error survives pickling on its
 way back from a Ray worker.
@@ -35,6 +36,9 @@ IMAGE_FAULTS = {
 
 class GencvError(Exception):
     """Something that a person can mend; the text says what was wrong and what is accepted."""
+
+    exit_code = 2
+    """What a job that ends by this error returns to the shell."""
 
 
 class BadImage(GencvError):
@@ -94,3 +98,9 @@ class NotSupported(GencvError):
 
 class TooManyBad(GencvError):
     """More pictures failed than the job allows; everything else is finished and saved."""
+
+
+class AuditFailed(GencvError):
+    """An audit that is finished and written, of data that a detector must not be trained or judged on as it is."""
+
+    exit_code = 3

@@ -8,7 +8,7 @@ validation rows. HTER at a threshold is `acer_pooled`.
 scikit-learn is imported where it is used: it takes two to three seconds, and most jobs and processes need none of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -308,8 +308,13 @@ def labelled(predictions: Predictions, column: str) -> tuple[np.ndarray, np.ndar
 def clusters(predictions: Predictions, column: str = "group") -> np.ndarray:
     """Return str [N], the group of each labelled row; a row without one gets its own."""
     known = predictions.where(predictions.table["label"].is_valid().to_numpy()).table
-    pairs = zip(known[column].to_pylist(), known["id"].to_pylist(), strict=True)
-    return np.array([f"group {name}" if name else f"row {id}" for name, id in pairs], dtype=str)
+    return groups_or_rows(known[column].to_pylist(), known["id"].to_pylist())
+
+
+def groups_or_rows(groups: Sequence[str | None], ids: Sequence[str]) -> np.ndarray:
+    """Return str [N], the group of each row; a row without one gets its own, named after its id."""
+    pairs = zip(groups, ids, strict=True)
+    return np.array([f"group {name}" if name else f"row {row_id}" for name, row_id in pairs], dtype=str)
 
 
 def _points(labels: np.ndarray, scores: np.ndarray, species: np.ndarray, threshold: float | None) -> dict[str, Metric]:

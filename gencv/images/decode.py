@@ -58,7 +58,7 @@ def decode(data: bytes, *, limits: Limits = Limits(), min_side_px: int | None = 
     min_side_px: let a JPEG be decoded at n/8 of its size so that its shorter side keeps at least so many px (smaller
     pictures stay whole); None decodes every pixel. Raises BadImage, and nothing else, where the bytes are at fault.
     """
-    image = _open(data, limits)
+    image = open_header(data, limits)
     orientation = _orientation(image)
     pixels = _jpeg_pixels(data, min_side_px) if image.format in ("JPEG", "MPO") else None
     if pixels is None:
@@ -68,7 +68,7 @@ def decode(data: bytes, *, limits: Limits = Limits(), min_side_px: int | None = 
 
 def image_size(data: bytes, *, limits: Limits = Limits()) -> tuple[int, int]:
     """Return (width, height) in px of the upright picture, from the header alone. Raises BadImage."""
-    image = _open(data, limits)
+    image = open_header(data, limits)
     width, height = image.size
     return (height, width) if _orientation(image) >= 5 else (width, height)
 
@@ -96,7 +96,8 @@ def _silence_pillow() -> None:
         warnings.filterwarnings("ignore", module=_PILLOW)
 
 
-def _open(data: bytes, limits: Limits) -> Image.Image:
+def open_header(data: bytes, limits: Limits) -> Image.Image:
+    """Return Pillow's picture with its header read and no pixel decoded. Raises BadImage as `decode` does."""
     if not data:
         raise BadImage("empty")
     if len(data) > limits.max_bytes:

@@ -48,6 +48,9 @@ class Preprocessing(Settings):
     margin: float = 1.3
     """Side of the square that is cut, as a multiple of the longer side of the face, 1 to 4. 1.3 is usual for faces that
     were manipulated (FaceForensics++, arXiv:1901.08971); for spoofs more of what surrounds the face may help."""
+    align: bool = False
+    """Store every picture of every split as a JPEG whose quality is drawn by its id, so that no file says more of its
+    class than its pixels do. Where one picture is judged, which has no id, the middle of the range stands for it."""
 
     def __post_init__(self) -> None:
         for name in ("jpeg_quality", "blur_splits"):  # JSON brings lists
@@ -77,11 +80,25 @@ class Preprocessing(Settings):
             raise UnknownName("crop", self.crop, CROPS)
         if not 1 <= self.margin <= 4:
             raise BadInput(f"margin is {self.margin}; a multiple of the face's side from 1 to 4 is accepted.")
+        if self.align and not self.jpeg_quality:
+            raise BadInput("align stores JPEGs; give jpeg_quality one or two qualities from 1 to 100.")
+
+    @classmethod
+    def aligned(cls) -> Self:
+        """Return the defaults of --align: no blur by chance, and a quality from 70 to 95 for every picture.
+
+        The range is that of photographs on the web, so that a detector meets it outside; below 70 the traces that it
+        looks for begin to go. Source: the fix of arXiv:2403.17608, one sampled compression for both classes.
+        """
+        return cls(align=True, jpeg_quality=(70, 95), blur_probability=0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON has them; without a crop, as before there was one, so that old manifests match."""
-        values = super().to_dict()
-        return values if self.crop != "none" else {k: v for k, v in values.items() if k not in ("crop", "margin")}
+        """Return the fields as JSON has them, without those of a crop or an alignment that is not asked for.
+
+        So the settings of manifests from before there were these fields are still the same.
+        """
+        unused = {*(() if self.crop != "none" else ("crop", "margin")), *(() if self.align else ("align",))}
+        return {name: value for name, value in super().to_dict().items() if name not in unused}
 
     def store(self, image: np.ndarray, image_id: str, split: str) -> bytes:
         """Return the file to train on: a JPEG, or a PNG where no compression applies. Raises BadImage."""
@@ -97,7 +114,8 @@ class Preprocessing(Settings):
         face: cut out this one, of several, in place of what `crop` says. Raises BadImage.
         """
         pixels = self._resized(image, face)
-        return decode(encode_jpeg(pixels, self.jpeg_quality[0])) if len(self.jpeg_quality) == 1 else pixels
+        quality = self._usual_quality
+        return pixels if quality is None else decode(encode_jpeg(pixels, quality))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         return self.apply(image)
@@ -118,7 +136,7 @@ class Preprocessing(Settings):
 
     def describe(self) -> str:
         """Say in words what `apply` does."""
-        jpeg = f"JPEG at quality {self.jpeg_quality[0]}" if len(self.jpeg_quality) == 1 else "no compression"
+        jpeg = "no compression" if self._usual_quality is None else f"JPEG at quality {self._usual_quality}"
         cut = "" if self.crop == "none" else f"largest {self.crop} at {self.margin:g} times its side, "
         return f"{cut}{self.size_px} x {self.size_px} px, {jpeg}"
 
@@ -129,10 +147,17 @@ class Preprocessing(Settings):
     def _is_blurred(self, image_id: str, split: str) -> bool:
         return split in self.blur_splits and uniform_for(self.seed, image_id, "blur") < self.blur_probability
 
+    @property
+    def _usual_quality(self) -> int | None:
+        """The quality of what `apply` gives; None for no compression."""
+        if len(self.jpeg_quality) == 1:
+            return self.jpeg_quality[0]
+        return sum(self.jpeg_quality) // 2 if self.align else None
+
     def _quality(self, image_id: str, split: str) -> int | None:
         if len(self.jpeg_quality) < 2:
             return self.jpeg_quality[0] if self.jpeg_quality else None
-        if split not in self.blur_splits:
+        if split not in self.blur_splits and not self.align:
             return None
         low, high = self.jpeg_quality
         return low + int(uniform_for(self.seed, image_id, "jpeg") * (high - low + 1))

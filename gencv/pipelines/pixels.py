@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,8 @@ from gencv.core.errors import BadImage
 from gencv.core.manifest import read_part
 from gencv.images.decode import decode
 from gencv.images.preprocess import Preprocessing
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,22 @@ def map_pictures(
 ) -> tuple[pa.ChunkedArray, pa.Array, pa.Array]:
     """Make something of every picture of a part: (bytes, id, split) -> bytes.
 
-    Returns ids, what was made, and error codes, row by row; a picture whose `make` raises BadImage, whose file is gone,
-    or that had an error before is null with its code.
+    Returns ids, what was made, and error codes, row by row, as `try_pictures` does.
+    """
+    rows, made, errors = try_pictures(manifest_dir, part, make)
+    return rows["id"], pa.array(made, pa.binary()), pa.array(errors, pa.string())
+
+
+def try_pictures(
+    manifest_dir: str, part: int, make: Callable[[bytes, str, str], Made]
+) -> tuple[pa.Table, list[Made | None], list[str | None]]:
+    """Make something of every picture of a part: (bytes, id, split) -> anything.
+
+    Returns the part's rows, what was made, and error codes; a picture whose `make` raises BadImage, whose file is gone,
+    or that had an error before is None with its code.
     """
     rows, images = read_part(manifest_dir, part)
-    made: list[bytes | None] = []
+    made: list[Made | None] = []
     errors: list[str | None] = []
     for data, image_id, split, error in zip(
         images, *(rows[name].to_pylist() for name in ("id", "split", "error")), strict=True
@@ -65,7 +79,7 @@ def map_pictures(
                 error = bad.code
         made.append(result)
         errors.append(error)
-    return rows["id"], pa.array(made, pa.binary()), pa.array(errors, pa.string())
+    return rows, made, errors
 
 
 def stack(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:

@@ -65,7 +65,7 @@ def preprocess_report(before: Manifest, after: Manifest) -> Report:
     report.section("Its effect", "Some pictures as they came, and as they are stored.")
     rows = _draw(after, NUM_PAIRS)
     pairs = []
-    for first, second, row in zip(_pictures(before, rows), _pictures(after, rows), rows, strict=True):
+    for first, second, row in zip(pictures_of(before, rows), pictures_of(after, rows), rows, strict=True):
         if first is not None and second is not None:
             pairs.append((first, second, f"{after['generator'][row]}, {after['split'][row]}"))
     if pairs:
@@ -269,7 +269,7 @@ def add_samples(report: Report, manifest: Manifest) -> None:
     )
     tiles = [
         (image, f"{manifest['generator'][row]}")
-        for row, image in zip(rows, _pictures(manifest, rows), strict=True)
+        for row, image in zip(rows, pictures_of(manifest, rows), strict=True)
         if image is not None
     ]
     if tiles:
@@ -281,7 +281,7 @@ def _effect(report: Report, manifest: Manifest, preprocessing: Preprocessing) ->
     rows = _draw(manifest, NUM_PAIRS)
     pairs = [
         (image, preprocessing.apply(image), manifest["generator"][row])
-        for row, image in zip(rows, _pictures(manifest, rows), strict=True)
+        for row, image in zip(rows, pictures_of(manifest, rows), strict=True)
         if image is not None
     ]
     report.section("What the detector sees", f"The preprocessing is part of the detector: {preprocessing.describe()}.")
@@ -299,7 +299,7 @@ def add_mistakes(
     rows = [int(row) for row in wrong[np.argsort(-off[wrong], kind="stable")][:12]]
     if not rows:
         return
-    images = _pictures(manifest, rows)
+    images = pictures_of(manifest, rows)
     tiles = [
         (image, int(truth[row]), float(predictions.scores[row]), str(manifest["generator"][row]))
         for row, image in zip(rows, images, strict=True)
@@ -342,7 +342,7 @@ def _draw(manifest: Manifest, count: int) -> list[int]:
     return drawn[:count]
 
 
-def _pictures(manifest: Manifest, rows: Sequence[int]) -> list[np.ndarray | None]:
+def pictures_of(manifest: Manifest, rows: Sequence[int]) -> list[np.ndarray | None]:
     """Return decoded pictures of some rows, None for one that cannot be had (any more)."""
     table: Any = manifest.table.take(pa.array(rows, pa.int64()))
     images: list[np.ndarray | None] = []

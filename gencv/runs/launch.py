@@ -1,4 +1,4 @@
-"""The command line of every job: flags into its Config, expected errors into one sentence and exit code 2."""
+"""The command line of every job: flags into its Config, expected errors into one sentence and an exit code."""
 
 import json
 import os
@@ -18,7 +18,8 @@ from gencv.runs.run import Run
 def launch(main: Callable[..., None], argv: list[str] | None = None) -> None:
     """Parse the command line into `main`'s Config, run it (with a Run if it takes one), and say errors in one sentence.
 
-    Exit codes: 0 done, 2 something that the user can mend (said on stderr), 130 stopped by the user.
+    Exit codes: 0 done, 2 something that the user can mend (said on stderr), 3 an audit that found the data unfit, 130
+    stopped by the user.
     """
     config_type, *has_run = [kind for name, kind in get_type_hints(main).items() if name != "return"]
     job = Path(sys.modules[main.__module__].__file__ or "job").stem
@@ -31,7 +32,7 @@ def launch(main: Callable[..., None], argv: list[str] | None = None) -> None:
         main(config, Run(job, config))
     except GencvError as error:
         print(f"{job}: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print(f"{job}: stopped; the same command goes on from here.", file=sys.stderr)
         sys.exit(130)
@@ -111,5 +112,5 @@ def settle(config: Any) -> Any:
 PATHS = ("out", "manifest", "embeddings", "bundle", "xlsx")
 """Fields that name a place."""
 
-LIMITS = {"max_bad_fraction": (0, 1), "workers": (0, 100_000), "batch_size": (0, 100_000)}
+LIMITS = {"max_bad_fraction": (0, 1), "neighbour_cosine": (0, 1), "workers": (0, 100_000), "batch_size": (0, 100_000)}
 """What is accepted for the numbers that say how a run is carried out."""

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from skimage import data as photographs
 
 from gencv.core.errors import BadImage, BadInput
+from gencv.images.container import container_facts
 from gencv.images.decode import decode
 from gencv.images.degrade import blur, encode_jpeg
 from gencv.images.faces import crop_face, find_faces
@@ -131,3 +133,51 @@ def test_settings_from_before_there_was_a_crop_are_the_same() -> None:
 def test_bad_fields_are_named(values: dict[str, object], word: str) -> None:
     with pytest.raises(BadInput, match=word):
         Preprocessing.from_dict(values)
+
+
+def as_file(image: np.ndarray, kind: str, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, kind, quality=quality)
+    return buffer.getvalue()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(20, 300),
+    st.integers(20, 300),
+    st.sampled_from(["JPEG", "PNG", "WEBP", "BMP"]),
+    st.integers(10, 100),
+    st.sampled_from(["train", "val", "test"]),
+    st.text("0123456789abcdef", min_size=32, max_size=32),
+)
+def test_aligned_files_depend_on_the_id_alone(
+    height: int, width: int, kind: str, quality: int, split: str, image_id: str
+) -> None:
+    """Whatever came, and so whatever its class: every fact but the bytes of the pixels is that of any other picture."""
+    preprocessing = Preprocessing.aligned()
+    came = decode(as_file(np.ascontiguousarray(PHOTO[:height, :width]), kind, quality))
+    other = photographs.astronaut()
+    one, reference = (
+        vars(container_facts(preprocessing.store(image, image_id, name))) | {"bytes_per_pixel": 0}
+        for image, name in ((came, split), (other, "train"))
+    )
+    assert one == reference
+    assert one["format"] == "JPEG" and 70 <= one["quality"] <= 95 and not one["has_exif"]
+
+
+def test_aligned_qualities_are_spread_evenly_in_every_split() -> None:
+    image = np.ascontiguousarray(PHOTO[:64, :64])
+    preprocessing = replace(Preprocessing.aligned(), size_px=16)
+    for split in ("train", "test"):
+        qualities = [container_facts(preprocessing.store(image, name, split)).quality for name in IDS]
+        assert min(qualities) <= 73 and max(qualities) >= 92 and 78 <= np.mean(qualities) <= 87
+    assert np.array_equal(preprocessing.apply(image), decode(encode_jpeg(resize(image, 16, 16, "area"), 82)))
+    assert "JPEG at quality 82" in preprocessing.describe()
+
+
+def test_settings_from_before_there_was_an_alignment_are_the_same() -> None:
+    assert "align" not in Preprocessing().to_dict()
+    aligned = Preprocessing.aligned()
+    assert Preprocessing.from_dict(aligned.to_dict()) == aligned and aligned.digest() != Preprocessing().digest()
+    with pytest.raises(BadInput, match="align stores JPEGs"):
+        Preprocessing(align=True, jpeg_quality=())
