@@ -3,7 +3,8 @@
     python jobs/check.py photo.heic scans/*.png --bundle /data/runs/bundle
 
 Runs without Ray. A file that cannot be judged is a line with an error code, and the others still get their verdict. A
-bundle that was fitted on faces judges the largest one, or with --faces each gives every face its line.
+bundle that was fitted on faces judges the largest one, or with --faces each gives every face its line. A picture whose
+score settles nothing at the bundle's error rate has the label `uncertain` and a `reason`.
 """
 
 import json
@@ -19,7 +20,8 @@ from gencv.core.contracts import Judged
 from gencv.core.errors import BadImage, BadInput, TooManyBad, UnknownName
 from gencv.core.manifest import read_image
 from gencv.core.record import picture_id
-from gencv.evaluate.calibration import judge, threshold_of
+from gencv.evaluate.thresholds import threshold_of
+from gencv.evaluate.verdicts import judge
 from gencv.images.decode import decode
 from gencv.images.faces import Face, find_faces
 from gencv.models import bundle
@@ -61,7 +63,8 @@ def main(config: Config) -> None:
         try:
             faces, image_id = judge_file(detector, file, config.faces)
             for face, judged in faces:
-                verdict = judge(float(judged.scores[0]), threshold, detector.labels, id=image_id, uri=file)
+                score = float(judged.scores[0])
+                verdict = judge(score, threshold, detector.band, detector.labels, id=image_id, uri=file)
                 line = {"file": file, "task": detector.task, **asdict(verdict), "error": None}
                 del line["uri"]
                 line["scores"] = both(detector.labels, verdict.score)
@@ -119,7 +122,7 @@ def both(labels: tuple[str, str], score: float) -> dict[str, float]:
 
 
 def kind_of(detector: Detector, judged: Judged, is_positive: bool) -> dict[str, Any]:
-    """Say which kind of positive a picture is, `none` for one that was judged genuine."""
+    """Say which kind of positive a picture is, `none` for one that was not called positive."""
     if not is_positive:
         return {"kind": "none", "kind_score": None}
     best = int(judged.kinds[0].argmax())

@@ -3,20 +3,24 @@
     python jobs/evaluate.py --bundle /data/runs/bundle --manifest /data/runs/manifest --out /data/runs/evaluation
 
 Give the raw manifest: the detector does its own preprocessing, as it will for users. Writes predictions.parquet,
-metrics.json, and report.html: metrics with bootstrap intervals by group, generators worst first, ROC, confusion matrix,
-t-SNE of the features, and what the preprocessing does to the pictures.
+metrics.json, and report.html: metrics with bootstrap intervals by group, how often a verdict is uncertain and how often
+a certain one is wrong, generators worst first, ROC, confusion matrix, t-SNE of the features, and what the preprocessing
+does to the pictures.
 """
 
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from gencv.core import storage
 from gencv.core.errors import BadInput, UnknownName
 from gencv.core.manifest import Manifest
 from gencv.core.record import Split
-from gencv.evaluate.calibration import threshold_of
 from gencv.evaluate.generators import per_generator
 from gencv.evaluate.metrics import summarise
+from gencv.evaluate.thresholds import threshold_of
+from gencv.evaluate.uncertainty import uncertainty
+from gencv.evaluate.verdicts import words
 from gencv.models import bundle
 from gencv.pipelines.predict import predict
 from gencv.plots.pages import evaluation_report
@@ -72,12 +76,14 @@ def main(config: Config, run: Run) -> None:
         batch_size=config.batch_size,
         address=config.address,
         workers=config.workers,
+        verdicts=partial(words, threshold=threshold.value, band=detector.band, labels=detector.labels),
     )
-    metrics = summarise(predictions, threshold.value, seed=config.seed)
+    metrics = summarise(predictions, threshold.value, prior=detector.calibrator.prior, seed=config.seed)
+    doubts = uncertainty(predictions, threshold.value, detector.band, seed=config.seed)
     generators = per_generator(predictions, threshold.value, seed=config.seed)
     figures = {
         name: {k: v for k, v in asdict(metric).items() if v not in ("", None, False)}
-        for name, metric in metrics.items()
+        for name, metric in {**metrics, **doubts}.items()
     }
     storage.write_bytes(run.path("metrics.json"), json.dumps(figures, indent=1).encode())
     run.finish(
@@ -91,6 +97,8 @@ def main(config: Config, run: Run) -> None:
             predictions=predictions,
             features=features,
             metrics=metrics,
+            band=detector.band,
+            doubts=doubts,
             generators=generators,
             seed=config.seed,
             kinds=detector.kinds,

@@ -3,9 +3,9 @@
     python jobs/finetune.py --recipe starter --manifest /data/runs/manifest --out /data/runs/finetuned
 
 Every hyper-parameter of the recipe is a flag. The same command goes on from the last checkpoint, whatever was killed,
-also with another number of --workers. Temperature and thresholds are set on the validation rows, and the report is on
-the test rows. --scale, --treatments, and --per make several trainings, each in a folder of its own, side by side.
-docs/recipes.md has the command of each recipe.
+also with another number of --workers. Calibration, thresholds, and the uncertain band are set on the validation rows,
+and the report is on the test rows. --scale, --treatments, and --per make several trainings, each in a folder of its
+own, side by side. docs/recipes.md has the command of each recipe.
 """
 
 import json
@@ -17,8 +17,10 @@ import tyro
 from gencv.core import storage
 from gencv.core.errors import UnknownName
 from gencv.core.manifest import Manifest
+from gencv.evaluate.decision import DecisionSettings
 from gencv.evaluate.generators import per_generator
 from gencv.evaluate.metrics import Metric, summarise
+from gencv.evaluate.uncertainty import uncertainty
 from gencv.models.efficiency import efficiency_of
 from gencv.models.recipes import RECIPES, Recipe
 from gencv.pipelines.finetune import Trained, finetune, require_trainable, variants_of
@@ -38,6 +40,7 @@ class Config:
     recipe: str = "starter"
     """A name of docs/recipes.md; the flags below change it."""
     settings: Recipe = field(default_factory=lambda: RECIPES["starter"])
+    deciding: DecisionSettings = field(default_factory=DecisionSettings)
     scale: tuple[str, ...] = ()
     """Train tiny, small, and base networks, each apart."""
     treatments: tuple[str, ...] = ()
@@ -82,6 +85,7 @@ def main(config: Config, run: Run) -> None:
             variant,
             manifest,
             out,
+            deciding=config.deciding,
             checkpoint_steps=config.checkpoint_steps,
             track=config.track,
             address=config.address,
@@ -95,12 +99,13 @@ def main(config: Config, run: Run) -> None:
 
 
 def metrics_of(one: Trained) -> dict[str, Metric]:
-    return summarise(one.predictions, one.thresholds["eer"].value, seed=one.variant.recipe.seed)
+    threshold, prior = one.decision.thresholds["eer"].value, one.decision.calibrator.prior
+    return summarise(one.predictions, threshold, prior=prior, seed=one.variant.recipe.seed)
 
 
 def page_of(one: Trained) -> Report:
     """Return the report of one training."""
-    threshold = one.thresholds["eer"]
+    threshold = one.decision.thresholds["eer"]
     assert threshold.value is not None
     return finetune_report(
         title=one.detector.title,
@@ -109,10 +114,11 @@ def page_of(one: Trained) -> Report:
         history=one.history,
         efficiency=efficiency_of(one.detector.running.network, one.history),
         threshold=threshold,
-        thresholds=one.thresholds,
+        decision=one.decision,
         manifest=one.test,
         predictions=one.predictions,
         metrics=metrics_of(one),
+        doubts=uncertainty(one.predictions, threshold.value, one.decision.band, seed=one.variant.recipe.seed),
         generators=per_generator(one.predictions, threshold.value, seed=one.variant.recipe.seed),
         counts=one.fitted.counts(),
         kinds=one.detector.kinds,
@@ -139,7 +145,7 @@ def row_of(one: Trained) -> TrainingRow:
 
 def generators_of(one: Trained) -> dict[str, float]:
     """Return the AUROC on each generator's test pictures against all genuine ones."""
-    rows = per_generator(one.predictions, one.thresholds["eer"].value or 0.5, seed=one.variant.recipe.seed)
+    rows = per_generator(one.predictions, one.decision.thresholds["eer"].value or 0.5, seed=one.variant.recipe.seed)
     return {row.generator: row.auroc.value for row in rows if row.auroc.value is not None}
 
 

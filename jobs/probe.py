@@ -2,11 +2,12 @@
 
     python jobs/probe.py --embeddings /data/runs/embeddings --probe linear --out /data/runs/bundle
 
-Fits on the training rows (nearest neighbour, linear, or R4's MLP). The temperature and the thresholds (`eer`, `fpr1`)
-are set on the validation rows and nothing else; the test rows are not looked at.
+Fits on the training rows (nearest neighbour, linear, or R4's MLP). What makes verdicts of scores is set on the
+validation rows and nothing else: the calibration (--calibration), the thresholds (`eer`, `fpr1`, `fpr0.1`, `balanced`),
+and the band of scores that are called uncertain (--error-rate). The test rows are not looked at.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from gencv.core.embeddings import Embeddings
 from gencv.core.errors import BadInput, UnknownName
 from gencv.core.predictions import Predictions
 from gencv.core.record import Split
-from gencv.evaluate.calibration import fit_temperature, set_thresholds
+from gencv.evaluate.decision import DecisionSettings, settle
 from gencv.evaluate.metrics import summarise
 from gencv.images.preprocess import Preprocessing
 from gencv.models import bundle
@@ -35,6 +36,7 @@ class Config:
     """Folder of this run and of the bundle: an absolute path or a URI."""
     probe: str = "linear"
     """nearest, linear, or mlp."""
+    deciding: DecisionSettings = field(default_factory=DecisionSettings)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -62,12 +64,11 @@ def main(config: Config, run: Run) -> None:
             f"{config.embeddings} was made by other weights of {encoder.space.encoder} than are here; embed again."
         )
     run.begin(embeddings=embeddings.digest())
-    temperature = fit_temperature(predictions(draft, embeddings, Split.VAL))
-    calibrated = replace(draft, temperature=temperature.value)
-    judged = predictions(calibrated, embeddings, Split.VAL)
-    thresholds = set_thresholds(judged)
-    detector = replace(calibrated, thresholds={name: asdict(threshold) for name, threshold in thresholds.items()})
-    metrics = summarise(judged, thresholds["eer"].value, seed=config.seed)
+    decision = settle(predictions(draft, embeddings, Split.VAL), config.deciding)
+    detector = replace(draft, **decision.fields())
+    judged = predictions(detector, embeddings, Split.VAL)
+    threshold = decision.thresholds["eer"].value
+    metrics = summarise(judged, threshold, prior=decision.calibrator.prior, seed=config.seed)
     bundle.save(
         detector,
         run.dir,
@@ -75,7 +76,7 @@ def main(config: Config, run: Run) -> None:
         metrics={name: metric.text() for name, metric in metrics.items()},
     )
     run.finish(
-        probe_report(thresholds, metrics, judged, detector.labels, f"Probe: {config.probe} on {encoder.space.encoder}"),
+        probe_report(decision, metrics, judged, detector.labels, f"Probe: {config.probe} on {encoder.space.encoder}"),
         counts={"train": len(train.labels), "val": len(val.labels)},
         figures={"val_auroc": metrics["auroc"].value, "bundle": bundle.digest(run.dir)},
         bad=embeddings.bad(),

@@ -20,9 +20,13 @@ SCHEMA = pa.schema(
         ("score", pa.float32()),  # P(positive) in [0, 1]; null where the picture gave no answer
         ("kind", pa.string()),  # the most likely kind of positive, were it one; null where none is told
         ("kind_score", pa.float32()),  # its probability among the kinds
+        ("verdict", pa.string()),  # what the picture is called, or `uncertain`; null without an answer or a threshold
+        ("verdict_reason", pa.string()),  # why it is uncertain, else null
         ("error", pa.string()),
     ]
 )
+SAID = ("score", "kind", "kind_score", "verdict", "verdict_reason", "error")
+"""The columns that a detector fills."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,9 @@ class Predictions:
 
     @classmethod
     def of(cls, rows: pa.Table, said: pa.Table) -> "Predictions":
-        """Put what a detector said (score, error, and perhaps kind and kind_score) beside N rows of a manifest."""
+        """Put what a detector said (columns of SAID, score and error at least) beside N rows of a manifest."""
         table = rows.drop_columns(["error"])
-        for name in ("score", "kind", "kind_score", "error"):
+        for name in SAID:
             kind = SCHEMA.field(name).type
             column = said[name].cast(kind) if name in said.column_names else pa.nulls(len(rows), kind)
             table = table.append_column(name, column)
@@ -70,9 +74,17 @@ class Predictions:
         return self.where(self.column("split") == split.value)
 
     def rescored(self, scores: np.ndarray) -> "Predictions":
-        """Return the same rows with other scores, float [N], NaN where there is no answer."""
+        """Return the same rows with other scores, float [N], NaN where there is no answer; verdicts stay."""
         column = pa.array(scores, pa.float32(), mask=np.isnan(scores))
         return Predictions(self.table.set_column(self.table.column_names.index("score"), "score", column))
+
+    def judged(self, verdicts: np.ndarray, reasons: np.ndarray) -> "Predictions":
+        """Return the same rows with verdicts and their reasons, str or None [N]."""
+        table = self.table
+        for name, values in (("verdict", verdicts), ("verdict_reason", reasons)):
+            column = pa.array(values.tolist(), pa.string())
+            table = table.set_column(table.column_names.index(name), name, column)
+        return Predictions(table)
 
     def answered(self) -> "Predictions":
         """Return the labelled rows that have a score: those that a metric can count."""

@@ -1,110 +1,49 @@
-"""From scores to verdicts: a temperature and thresholds, both set on validation rows and on nothing else."""
+"""From a detector's scores to probabilities that can be believed, by a fit to validation rows and to nothing else."""
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from scipy.special import expit
 
-from gencv.core.errors import BadInput, UnknownName
+from gencv.core.calibrator import Calibrator, logits_of, probabilities_of
+from gencv.core.errors import UnknownName
 from gencv.core.predictions import Predictions
-from gencv.core.record import Split
+from gencv.evaluate.validation import ALL_EQUAL, ONE_CLASS, labels_and_scores, warning
 
-CLIP = 1e-6
-"""How near to 0 and 1 a score may be when its logit is taken."""
-NOISE = 1e-6
-"""How much a score may differ between machines without changing a verdict."""
-GENUINE_FOR_FPR1 = 100
+END_SLOPE = 0.1
+"""How much isotonic calibration still rises, logit per logit, where no validation picture says how."""
+LEAST_SLOPE = 1e-3
+"""Platt's slope is kept above this, in units of the logits' spread: below it the ranking would turn."""
 
-
-@dataclass(frozen=True)
-class Temperature:
-    """One positive number that a detector's logits are divided by. Source: Guo et al. 2017, arXiv:1706.04599."""
-
-    value: float = 1.0
-    reason: str = ""
-    """Why the value is 1 although it was to be fitted, or a remark on the fit."""
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.value) and self.value > 0):
-            raise BadInput(f"A temperature is a positive number, not {self.value}.")
-
-    def __call__(self, scores: np.ndarray) -> np.ndarray:
-        """Return calibrated scores [N] in the same order; NaN stays NaN. A value of 1 changes nothing."""
-        return scores if self.value == 1.0 else np.asarray(expit(logits_of(scores) / self.value))
+# scipy.optimize is imported where it is used: scoring with a fitted calibrator need not pay the second that it takes.
 
 
-@dataclass(frozen=True)
-class Threshold:
-    """A score from which on a picture is called positive, and what that cost on the validation rows."""
+def fit_calibrator(predictions: Predictions, kind: str) -> Calibrator:
+    """Fit a kind of CALIBRATIONS to the uncalibrated scores of validation rows. A row without an answer is left out.
 
-    name: str
-    value: float | None
-    """None where the rows do not allow it; `reason` says why."""
-    expected_fpr: float | None
-    """Share of the answered genuine validation rows at or above the value."""
-    expected_fnr: float | None
-    num_genuine: int
-    num_positive: int
-    reason: str = ""
-
-    @property
-    def id(self) -> str:
-        """Name the threshold with a digest of what it says, so that a verdict can be traced to it."""
-        facts = f"{self.value!r} {self.expected_fpr!r} {self.expected_fnr!r} {self.num_genuine} {self.num_positive}"
-        return f"{self.name}-{hashlib.blake2b(facts.encode(), digest_size=4).hexdigest()}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What we say of one picture, with the error rates to expect of such a verdict."""
-
-    label: str
-    score: float
-    threshold: float
-    threshold_id: str
-    expected_fpr: float | None
-    expected_fnr: float | None
-    id: str = ""
-    uri: str = ""
-
-
-def judge(score: float, threshold: Threshold, labels: tuple[str, str], *, id: str = "", uri: str = "") -> Verdict:
-    """Return the verdict `labels[1]` where score >= threshold, else `labels[0]`.
-
-    labels: what to call genuine and positive, ("real", "generated") for example. Raises BadInput if the threshold
-    has no value, or for a score outside [0, 1]: a picture without an answer has no verdict.
+    With one class only, or with equal scores, there is nothing to fit: the calibrator changes nothing, and its `reason`
+    says why. Raises UnknownName, and BadInput without rows or if any row is of another split.
     """
-    if threshold.value is None:
-        raise BadInput(f"The threshold {threshold.name} has no value: {threshold.reason}.")
-    if not 0 <= score <= 1:
-        raise BadInput(f"A score lies in [0, 1]; {score} cannot be judged.")
-    return Verdict(
-        id=id,
-        uri=uri,
-        label=labels[int(score >= threshold.value)],
-        score=float(score),
-        threshold=threshold.value,
-        threshold_id=threshold.id,
-        expected_fpr=threshold.expected_fpr,
-        expected_fnr=threshold.expected_fnr,
-    )
+    if kind not in CALIBRATIONS:
+        raise UnknownName("calibration", kind, CALIBRATIONS)
+    labels, scores = labels_and_scores(predictions, "A calibration")
+    num_genuine, num_positive = int((labels == 0).sum()), int((labels == 1).sum())
+    counted = Calibrator(num_genuine=num_genuine, num_positive=num_positive)
+    if min(num_genuine, num_positive) == 0:
+        return replace(counted, reason=f"not fitted: {ONE_CLASS}")
+    counted, logits = replace(counted, prior=float(labels.mean())), logits_of(scores)
+    if np.ptp(logits) == 0:
+        return replace(counted, reason=f"not fitted: {ALL_EQUAL}")
+    fitted = CALIBRATIONS[kind](labels, logits)
+    reason = "; ".join(filter(None, [fitted.reason, warning(num_genuine, num_positive)]))
+    return replace(counted, kind=kind, knots=fitted.knots, heights=fitted.heights, slope=fitted.slope, reason=reason)
 
 
-def fit_temperature(predictions: Predictions) -> Temperature:
-    """Return the temperature of least NLL on validation rows. Raises BadInput if any row is of another split.
-
-    With answers of one class only there is nothing to fit: the value is 1 and `reason` says so.
-    """
-    # Imported where it is needed: judging with a fitted temperature need not pay the second that it takes.
+def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> Calibrator:
+    """Divide logits [N] by the number of least NLL. Source: Guo et al. 2017, arXiv:1706.04599."""
     from scipy.optimize import minimize_scalar
 
-    labels, scores = _validation(predictions, "A temperature")
-    if len(set(labels.tolist())) < 2:
-        return Temperature(reason="not fitted: needs answered pictures of both classes")
-    signed = np.where(labels == 1, 1, -1) * logits_of(scores)
+    signed = np.where(labels == 1, 1, -1) * logits
     # In 1 / T the NLL is convex, so that a bounded search finds its only minimum.
     low, high = 0.02, 50.0
     found = minimize_scalar(
@@ -115,102 +54,59 @@ def fit_temperature(predictions: Predictions) -> Temperature:
     )
     at_edge = found.x > 0.999 * high or found.x < 1.001 * low
     reason = "at the edge of the search: the scores separate the classes, or tell nothing" if at_edge else ""
-    return Temperature(float(1 / found.x), reason)
+    return Calibrator(slope=float(found.x), reason=reason)
 
 
-def set_thresholds(predictions: Predictions) -> dict[str, Threshold]:
-    """Return every threshold of THRESHOLDS, set on validation rows. Raises BadInput for a row of another split."""
-    return {name: choose(predictions) for name, choose in THRESHOLDS.items()}
+def fit_platt(labels: np.ndarray, logits: np.ndarray) -> Calibrator:
+    """Fit slope and offset of the logits [N] by least NLL against labels drawn in by one picture of each class.
 
-
-def threshold_eer(predictions: Predictions) -> Threshold:
-    """Set the threshold where FPR and FNR are nearest to each other on validation rows; None for one class."""
-    labels, scores = _validation(predictions, "A threshold")
-    if len(set(labels.tolist())) < 2:
-        return _no_threshold("eer", labels, "needs answered pictures of both classes")
-    points = _candidates(scores)
-    fpr, fnr = _errors_at(points, labels, scores)
-    # Where several points are equally near, take the one of fewer errors, then the lowest.
-    best = np.lexsort((points, fpr + fnr, np.abs(fpr - fnr)))[0]
-    return _threshold("eer", points[best], labels, scores)
-
-
-def threshold_fpr1(predictions: Predictions) -> Threshold:
-    """Set the lowest threshold with FPR <= 1 % on validation rows; None with fewer than 100 genuine ones."""
-    labels, scores = _validation(predictions, "A threshold")
-    num_genuine = int((labels == 0).sum())
-    if num_genuine < GENUINE_FOR_FPR1:
-        reason = f"{num_genuine} genuine validation pictures; at 1 % false positives {GENUINE_FOR_FPR1} are needed"
-        return _no_threshold("fpr1", labels, reason)
-    points = _candidates(scores)
-    fpr, _ = _errors_at(points, labels, scores)
-    allowed = points[fpr <= 0.01 + 1e-9]
-    if not len(allowed):
-        return _no_threshold("fpr1", labels, "more than 1 % of the genuine validation pictures have the highest score")
-    return _threshold("fpr1", allowed.min(), labels, scores)
-
-
-def logits_of(scores: np.ndarray) -> np.ndarray:
-    """Return ln(p / (1 - p)) of scores kept CLIP away from 0 and 1; NaN stays NaN."""
-    kept = np.clip(np.asarray(scores, np.float64), CLIP, 1 - CLIP)
-    return np.asarray(np.log(kept) - np.log1p(-kept))
-
-
-def _validation(predictions: Predictions, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and scores of the answered rows. Raises BadInput unless every row is of the validation split."""
-    others = sorted(set(predictions.column("split")) - {Split.VAL.value})
-    if others:
-        raise BadInput(f"{what} is set on validation rows only; these also hold rows of split {', '.join(others)}.")
-    rows = predictions.answered()
-    return rows.labels.astype(int), rows.scores
-
-
-def _candidates(scores: np.ndarray) -> np.ndarray:
-    """Return the thresholds [K], ascending, that scores cannot cross by noise: midway between two neighbours.
-
-    Scores nearer than twice the noise to each other count as one. The outermost candidates lie midway between a
-    score and the bound of the range; below a score of 0 there is 0, which calls everything positive.
+    So it stays finite where the classes are separate. Source: Platt 1999, with the targets of his section 2.2.
     """
-    known = np.unique(scores)
-    steps = np.concatenate([[0.0], known, [1.0]])
-    gaps = np.flatnonzero(np.diff(steps) > 2 * NOISE)
-    points = (steps[gaps] + steps[gaps + 1]) / 2
-    return points if len(known) and known[0] > 2 * NOISE else np.concatenate([[0.0], points])
+    from scipy.optimize import minimize
+
+    num_positive, num_genuine = (labels == 1).sum(), (labels == 0).sum()
+    targets = np.where(labels == 1, (num_positive + 1) / (num_positive + 2), 1 / (num_genuine + 2))
+    centre, spread = logits.mean(), logits.std()
+    steps = (logits - centre) / spread
+
+    def loss(given: np.ndarray) -> tuple[float, np.ndarray]:
+        told = given[0] * steps + given[1]
+        off = probabilities_of(told) - targets
+        return float((np.logaddexp(0, told) - targets * told).mean()), np.array([(off * steps).mean(), off.mean()])
+
+    start = np.array([1.0, np.log(num_positive / num_genuine)])
+    bounds = [(LEAST_SLOPE, None), (None, None)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-10})
+    reason = "the scores do not rise with the label" if found.x[0] <= LEAST_SLOPE else ""
+    return Calibrator(knots=(centre,), heights=(found.x[1],), slope=found.x[0] / spread, reason=reason)
 
 
-def _errors_at(points: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return FPR and FNR [K] of the decisions `score >= point`, NaN for an absent class."""
-    genuine, positive = np.sort(scores[labels == 0]), np.sort(scores[labels == 1])
-    below_genuine, below_positive = np.searchsorted(genuine, points), np.searchsorted(positive, points)
-    fpr = 1 - below_genuine / len(genuine) if len(genuine) else np.full(len(points), np.nan)
-    fnr = below_positive / len(positive) if len(positive) else np.full(len(points), np.nan)
-    return fpr, fnr
+def fit_isotonic(labels: np.ndarray, logits: np.ndarray) -> Calibrator:
+    """Pool adjacent violators, and join the centres of the pools by straight lines in the logits.
 
+    Plain isotonic regression is a staircase, whose steps would make ties of pictures that the detector ranks; joined
+    at the centres it rises everywhere, and beyond them by END_SLOPE. One positive more at the lowest logit and one
+    genuine picture more at the highest keep every probability off 0 and 1. Source: Zadrozny and Elkan 2002; centred as
+    in Oron and Flournoy 2017, arXiv:1701.05964; the two pictures as Laplace's rule.
+    """
+    from scipy.optimize import isotonic_regression
 
-def _threshold(name: str, value: float, labels: np.ndarray, scores: np.ndarray) -> Threshold:
-    genuine, positive = scores[labels == 0], scores[labels == 1]
-    return Threshold(
-        name=name,
-        value=float(value),
-        expected_fpr=float((genuine >= value).mean()) if len(genuine) else None,
-        expected_fnr=float((positive < value).mean()) if len(positive) else None,
-        num_genuine=len(genuine),
-        num_positive=len(positive),
+    places, codes, counts = np.unique(logits, return_inverse=True, return_counts=True)
+    positive, weights = np.bincount(codes, labels), counts.astype(float)
+    positive[0] += 1
+    weights[[0, -1]] += 1
+    pooled = isotonic_regression(positive / weights, weights=weights).x
+    levels, pools = np.unique(np.round(pooled, 12), return_inverse=True)
+    centres = np.bincount(pools, places * counts) / np.bincount(pools, counts)
+    reason = "the scores do not rise with the label" if len(levels) == 1 else ""
+    return Calibrator(
+        knots=tuple(centres), heights=tuple(np.log(levels) - np.log1p(-levels)), slope=END_SLOPE, reason=reason
     )
 
 
-def _no_threshold(name: str, labels: np.ndarray, reason: str) -> Threshold:
-    return Threshold(name, None, None, None, int((labels == 0).sum()), int((labels == 1).sum()), reason)
-
-
-THRESHOLDS: dict[str, Callable[[Predictions], Threshold]] = {"eer": threshold_eer, "fpr1": threshold_fpr1}
-
-
-def threshold_of(thresholds: dict[str, dict[str, Any]], name: str) -> Threshold:
-    """Return one of a bundle's thresholds. Raises UnknownName, or BadInput if it could not be set."""
-    if name not in thresholds:
-        raise UnknownName("threshold", name, thresholds)
-    threshold = Threshold(**thresholds[name])
-    if threshold.value is None:
-        raise BadInput(f"The bundle's threshold {name} is not set: {threshold.reason}; choose another --threshold.")
-    return threshold
+CALIBRATIONS: dict[str, Callable[[np.ndarray, np.ndarray], Calibrator]] = {
+    "temperature": fit_temperature,
+    "platt": fit_platt,
+    "isotonic": fit_isotonic,
+}
+"""By name: labels 0 or 1 [N] and logits [N], of both classes and not all equal, to a calibrator."""

@@ -2,8 +2,8 @@
 
 Positive (label 1) is the attack: spoof or generated. A picture is called positive where `score >= threshold`. A
 score of NaN is a picture without an answer: wrong for both classes wherever decisions are counted, and left out
-where scores are ranked or read as probabilities. Nothing here looks for a threshold; `calibration` does, on
-validation rows. HTER at a threshold is `acer_pooled`.
+where scores are ranked or read as probabilities. Nothing here looks for a threshold; `thresholds` does, on
+validation rows.
 
 scikit-learn is imported where it is used: it takes two to three seconds, and most jobs and processes need none of it.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from gencv.core.errors import BadInput
 from gencv.core.predictions import Predictions
-from gencv.evaluate import replicates
+from gencv.evaluate import likelihood, replicates
 from gencv.evaluate.intervals import NUM_REPLICATES, Interval, bootstrap, exact_rate
 
 ONE_CLASS = "needs answered pictures of both classes"
@@ -226,6 +226,14 @@ def acer_pooled(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Met
     return _half_of(apcer(labels, scores, threshold), bpcer(labels, scores, threshold))
 
 
+def hter(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Metric:
+    """(false acceptance + false rejection) / 2, which at a threshold is the ACER over pooled attacks.
+
+    The field means the validation threshold of equal errors; at one that was tuned on these rows it is worth nothing.
+    """
+    return acer_pooled(labels, scores, threshold)
+
+
 def ece(labels: np.ndarray, scores: np.ndarray) -> Metric:
     """Expected calibration error of P(positive) over 15 bins of equal width; empty bins count nothing.
 
@@ -244,9 +252,7 @@ def nll(labels: np.ndarray, scores: np.ndarray) -> Metric:
     labels, scores = _answered(labels, scores)
     if not len(labels):
         return Metric(None, reason=NO_ANSWER)
-    num_clipped = int(((scores < replicates.CLIP) | (scores > 1 - replicates.CLIP)).sum())
-    reason = f"{num_clipped} scores clipped to {replicates.CLIP:g}" if num_clipped else ""
-    return Metric(float(replicates.losses(labels, scores).mean()), reason=reason)
+    return Metric(float(replicates.losses(labels, scores).mean()), reason=_clipped(scores))
 
 
 def brier(labels: np.ndarray, scores: np.ndarray) -> Metric:
@@ -255,10 +261,42 @@ def brier(labels: np.ndarray, scores: np.ndarray) -> Metric:
     return Metric(float(((scores - labels) ** 2).mean())) if len(labels) else Metric(None, reason=NO_ANSWER)
 
 
+def cllr(labels: np.ndarray, scores: np.ndarray, prior: float | None = None) -> Metric:
+    """Cost of the log-likelihood ratio in bits, with the prior removed: 0 perfect, 1 tells nothing. None for one class.
+
+    prior: the share of positives that the scores take for granted, a calibrator's `prior`; None stands for .5, and the
+    remark says so.
+    """
+    labels, scores = _answered(labels, scores)
+    if not _both(labels):
+        return Metric(None, reason=ONE_CLASS)
+    weights = np.ones((1, len(labels)))
+    value = likelihood.cllr(weights, labels, replicates.bits(labels, scores, _prior(prior)))[0]
+    remark = "" if prior == _prior(prior) else "no prior is known, .5 is assumed"
+    return Metric(float(value), reason="; ".join(filter(None, [_clipped(scores), remark])))
+
+
+def cllr_min(labels: np.ndarray, scores: np.ndarray) -> Metric:
+    """Cllr after the best rising change of the scores (PAV on these rows): what the ranking allows; None for one class.
+
+    With few rows it is lower than the ranking deserves, since the change was fitted to them.
+    """
+    return _ranked(labels, scores, likelihood.cllr_min)
+
+
+def cllr_cal(labels: np.ndarray, scores: np.ndarray, prior: float | None = None) -> Metric:
+    """Cllr - Cllr_min: what calibration loses, in bits. None for one class."""
+    whole, least = cllr(labels, scores, prior), cllr_min(labels, scores)
+    if whole.value is None or least.value is None:
+        return Metric(None, reason=whole.reason)
+    return Metric(whole.value - least.value, reason=whole.reason)
+
+
 def summarise(
     predictions: Predictions,
     threshold: float | None,
     *,
+    prior: float | None = None,
     species: str = "generator",
     cluster: str = "group",
     num_replicates: int = NUM_REPLICATES,
@@ -267,15 +305,16 @@ def summarise(
     """Return every metric of the labelled rows with its 95 % bootstrap interval, and the counts behind them.
 
     threshold: set on validation rows and kept through the replicates; None leaves out what needs a decision.
+    prior: see `cllr`.
     species: the column that tells attacks apart, "generator" or "family". cluster: the column that is resampled; a
     row that names none stands for itself.
     """
     labels, scores, kinds = labelled(predictions, species)
     groups = clusters(predictions, cluster)
-    metrics = _points(labels, scores, kinds, threshold)
+    metrics = _points(labels, scores, kinds, threshold, prior)
     if not len(labels):
         return metrics
-    statistics = replicates.statistics_of(labels, scores, threshold, kinds)
+    statistics = replicates.statistics_of(labels, scores, threshold, kinds, _prior(prior))
     intervals = bootstrap(statistics, groups, labels, num_replicates=num_replicates, seed=seed)
     num_groups = {label: len(np.unique(groups[labels == label])) for label in (0, 1)}
     for name, interval in intervals.items():
@@ -317,7 +356,9 @@ def groups_or_rows(groups: Sequence[str | None], ids: Sequence[str]) -> np.ndarr
     return np.array([f"group {name}" if name else f"row {row_id}" for name, row_id in pairs], dtype=str)
 
 
-def _points(labels: np.ndarray, scores: np.ndarray, species: np.ndarray, threshold: float | None) -> dict[str, Metric]:
+def _points(
+    labels: np.ndarray, scores: np.ndarray, species: np.ndarray, threshold: float | None, prior: float | None
+) -> dict[str, Metric]:
     """Return the metrics without intervals, under the names that `summarise` gives them."""
     positive, unanswered = labels == 1, np.isnan(scores)
     found = {
@@ -330,6 +371,8 @@ def _points(labels: np.ndarray, scores: np.ndarray, species: np.ndarray, thresho
         **{name: metric(labels, scores) for name, metric in RANKING.items()},
         **{name: tpr_at_fpr(labels, scores, target) for name, target in replicates.TPR_AT_FPR.items()},
         **{name: bpcer_at_apcer(labels, scores, target) for name, target in replicates.BPCER_AT_APCER.items()},
+        "cllr": cllr(labels, scores, prior),
+        "cllr_cal": cllr_cal(labels, scores, prior),
     }
     if threshold is None:
         names = [*DECISION, "apcer_max", "acer_max"]
@@ -338,6 +381,17 @@ def _points(labels: np.ndarray, scores: np.ndarray, species: np.ndarray, thresho
     found["apcer_max"] = apcer_max(labels, scores, species, threshold)
     found["acer_max"] = acer_max(labels, scores, species, threshold)
     return found
+
+
+def _prior(prior: float | None) -> float:
+    """Return the prior that Cllr removes: .5 where none is known, or where it is that of a single class."""
+    return prior if prior is not None and 0 < prior < 1 else 0.5
+
+
+def _clipped(scores: np.ndarray) -> str:
+    """Say how many scores had to be kept away from 0 or 1, "" for none."""
+    num = int(((scores < replicates.CLIP) | (scores > 1 - replicates.CLIP)).sum())
+    return f"{num} scores clipped to {replicates.CLIP:g}" if num else ""
 
 
 def _answered(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -384,7 +438,8 @@ def _half_of(first: Metric, second: Metric) -> Metric:
     return Metric((first.value + second.value) / 2, reason=first.reason)
 
 
-_CLASS_OF = {"recall": 1, "apcer_pooled": 1, "bpcer": 0}  # rates of one class, which have an exact interval at 0 and 1
+# Rates of one class, which have an exact interval at 0 and 1.
+_CLASS_OF = {"recall": 1, "apcer_pooled": 1, "bpcer": 0, "apnrr": 1, "bpnrr": 0}
 
 RANKING: dict[str, Callable[[np.ndarray, np.ndarray], Metric]] = {
     "auroc": auroc,
@@ -394,6 +449,7 @@ RANKING: dict[str, Callable[[np.ndarray, np.ndarray], Metric]] = {
     "ece_equal_mass": ece_equal_mass,
     "nll": nll,
     "brier": brier,
+    "cllr_min": cllr_min,
 }
 """Metrics of the scores alone."""
 
@@ -406,6 +462,7 @@ DECISION: dict[str, Callable[[np.ndarray, np.ndarray, float], Metric]] = {
     "apcer_pooled": apcer,
     "bpcer": bpcer,
     "acer_pooled": acer_pooled,
+    "hter": hter,
 }
 """Metrics at a threshold."""
 
@@ -426,6 +483,7 @@ TITLES: dict[str, str] = {
     "bpcer": "BPCER",
     "acer_max": "ACER, worst species",
     "acer_pooled": "ACER, pooled",
+    "hter": "HTER at the validation threshold",
     "bpcer10": "BPCER at APCER ≤ 10 %",
     "bpcer20": "BPCER at APCER ≤ 5 %",
     "bpcer100": "BPCER at APCER ≤ 1 %",
@@ -435,6 +493,9 @@ TITLES: dict[str, str] = {
     "ece_equal_mass": "Calibration error, equal mass",
     "nll": "Negative log likelihood, nats",
     "brier": "Brier score",
+    "cllr": "Cllr, bits",
+    "cllr_min": "Cllr, least for this ranking",
+    "cllr_cal": "Cllr lost by calibration",
     "prevalence": "Prevalence of positives",
 }
 """What people read for each figure of `summarise`, in the order to show them; counts (`num_*`) are not in it."""

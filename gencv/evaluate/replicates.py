@@ -6,6 +6,8 @@ or above each of the U distinct scores, from the highest score down. Rows withou
 
 import numpy as np
 
+from gencv.core.calibrator import logits_of
+from gencv.evaluate import likelihood
 from gencv.evaluate.intervals import Statistics
 
 TPR_AT_FPR = {"tpr_at_fpr_1": 0.01, "tpr_at_fpr_0.5": 0.005, "tpr_at_fpr_0.1": 0.001}
@@ -76,6 +78,11 @@ def losses(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.asarray(-np.log(np.clip(given, CLIP, 1 - CLIP)))
 
 
+def bits(labels: np.ndarray, scores: np.ndarray, prior: float) -> np.ndarray:
+    """float64 [N]: each row's part in Cllr, with scores kept CLIP away from 0 and 1."""
+    return likelihood.costs(labels, logits_of(np.clip(scores, CLIP, 1 - CLIP)), prior)
+
+
 def ranking_tables(labels: np.ndarray, scores: np.ndarray) -> Statistics:
     """Return a function from weights [R, N] to {"tp": [R, U], "fp": [R, U]}, with the sorting done beforehand."""
     rows = np.flatnonzero(~np.isnan(scores))
@@ -91,18 +98,23 @@ def ranking_tables(labels: np.ndarray, scores: np.ndarray) -> Statistics:
     return tables
 
 
-def statistics_of(labels: np.ndarray, scores: np.ndarray, threshold: float | None, species: np.ndarray) -> Statistics:
+def statistics_of(
+    labels: np.ndarray, scores: np.ndarray, threshold: float | None, species: np.ndarray, prior: float = 0.5
+) -> Statistics:
     """Return a function from weights [R, N] to every metric that `metrics.summarise` gives an interval for.
 
-    labels: 0 or 1 [N]. scores: [N], NaN for no answer. species: [N], read where the label is 1.
+    labels: 0 or 1 [N]. scores: [N], NaN for no answer. species: [N], read where the label is 1. prior: see
+    `likelihood.costs`.
     """
     rank = ranking_tables(labels, scores)
     answered = ~np.isnan(scores)
+    costs = bits(labels[answered], scores[answered], prior)
     probability = _probability_of(labels[answered], scores[answered]) if answered.any() else None
     decide = None if threshold is None else _decisions_of(labels, scores, threshold, species)
+    sides = {"apnrr": (labels == 1).astype(float), "bpnrr": (labels == 0).astype(float)}
 
     def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        found: dict[str, np.ndarray] = {}
+        found = {name: ratio(weights @ (side * ~answered), weights @ side) for name, side in sides.items()}
         if answered.any() and len(set(labels[answered])) == 2:
             tables = rank(weights)
             tp, fp = tables["tp"], tables["fp"]
@@ -110,6 +122,9 @@ def statistics_of(labels: np.ndarray, scores: np.ndarray, threshold: float | Non
                 found |= {"auroc": auroc(tp, fp), "average_precision": average_precision(tp, fp), "eer": eer(tp, fp)}
                 found |= {name: tpr_at_fpr(tp, fp, target) for name, target in TPR_AT_FPR.items()}
                 found |= {name: bpcer_at_apcer(tp, fp, target) for name, target in BPCER_AT_APCER.items()}
+            whole = likelihood.cllr(weights[:, answered], labels[answered], costs)
+            least = likelihood.cllr_min(tp, fp)
+            found |= {"cllr": whole, "cllr_min": least, "cllr_cal": whole - least}
         if probability is not None:
             found |= probability(weights[:, answered])
         if decide is not None:
@@ -158,6 +173,7 @@ def _decisions_of(labels: np.ndarray, scores: np.ndarray, threshold: float, spec
             "apcer_pooled": apcer,
             "bpcer": bpcer,
             "acer_pooled": (apcer + bpcer) / 2,
+            "hter": (apcer + bpcer) / 2,
         }
         if len(names):
             each = ratio(sums[:, 4 + len(names) :], sums[:, 4 : 4 + len(names)])

@@ -1,7 +1,7 @@
 """A detector bundle: a folder that holds all of a detector but the weights of an encoder.
 
-    detector.json         task, labels, network or encoder and probe, preprocessing, temperature, thresholds, training
-                          facts, metrics
+    detector.json         task, labels, network or encoder and probe, preprocessing, calibrator, thresholds, band of
+                          uncertain scores, training facts, metrics
     weights.safetensors   the tensors of the network or of the probe
     golden.safetensors    a few pictures and the scores that they must get
     README.md             a model card in the hub's format
@@ -24,6 +24,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from gencv.core import storage
+from gencv.core.band import Band
+from gencv.core.calibrator import Calibrator
 from gencv.core.embeddings import Space
 from gencv.core.errors import BadInput, BrokenBundle
 from gencv.core.seeds import rng_for
@@ -55,8 +57,9 @@ def save(detector: Detector, folder: str, *, training: dict[str, Any], metrics: 
         "labels": list(detector.labels),
         **own,
         "preprocessing": detector.preprocessing.to_dict() if detector.preprocessing else None,
-        "temperature": detector.temperature,
+        "calibrator": detector.calibrator.to_dict(),
         "thresholds": detector.thresholds,
+        "band": detector.band.to_dict() if detector.band else None,
         "training": training,
         "metrics": metrics,
     }
@@ -80,8 +83,9 @@ def load(folder: str, *, device: str = "auto") -> Detector:
     preprocessing = description["preprocessing"]
     common = {
         "task": description["task"],
-        "temperature": description["temperature"],
+        "calibrator": Calibrator.from_dict(description["calibrator"]),
         "thresholds": description["thresholds"],
+        "band": Band.from_dict(description["band"]) if description["band"] else None,
         "preprocessing": Preprocessing.from_dict(preprocessing) if preprocessing else None,
     }
     try:
@@ -106,7 +110,9 @@ def describe(folder: str) -> dict[str, Any]:
     try:
         description: dict[str, Any] = json.loads(storage.read_bytes(place))
         known = description["format"] == FORMAT and description["kind"] in KINDS and description["task"] in LABELS
-        float(description["temperature"]), dict(description["thresholds"]), description["preprocessing"]
+        Calibrator.from_dict(description["calibrator"]), dict(description["thresholds"]), description["preprocessing"]
+        if description["band"] is not None:
+            Band.from_dict(description["band"])
         known = known and KINDS[description["kind"]].is_known(description)
     except (ValueError, KeyError, TypeError, BadInput) as error:
         raise BrokenBundle(f"{place} cannot be read: {error!r}") from None
@@ -197,6 +203,8 @@ def card(description: dict[str, Any]) -> str:
         else f"| {name} | not set: {t['reason']} | | |"
         for name, t in description["thresholds"].items()
     )
+    band = description["band"]
+    promise = Band.from_dict(band).describe((genuine, positive)) if band else "No error rate is promised."
     metrics = "\n".join(f"| {name} | {value} |" for name, value in description["metrics"].items())
     counts = json.dumps(description["training"].get("counts", {}), indent=1)
     return f"""---
@@ -230,6 +238,8 @@ Thresholds, set on validation only, with the error rates measured there:
 | name | threshold | false positives | false negatives |
 |---|---|---|---|
 {thresholds}
+
+Calibration: {Calibrator.from_dict(description["calibrator"]).describe()}. {promise}
 
 ## Limits
 

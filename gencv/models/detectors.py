@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import expit, softmax
+from scipy.special import softmax
 
+from gencv.core.band import Band
+from gencv.core.calibrator import Calibrator
 from gencv.core.contracts import Encoder, Judged
 from gencv.core.embeddings import Space
 from gencv.core.errors import BadInput
@@ -63,13 +65,15 @@ class Chain:
 
 @dataclass(frozen=True, kw_only=True)
 class Detector:
-    """What every detector has: a task, a temperature, thresholds, the preprocessing that it was fitted with."""
+    """What every detector has: a task, a calibrator, thresholds, the preprocessing that it was fitted with."""
 
     task: str
-    temperature: float = 1.0
+    calibrator: Calibrator = field(default_factory=Calibrator)
     preprocessing: Preprocessing | None = None
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name: value, expected error rates, and what they were set on; a value of None says why in `reason`."""
+    band: Band | None = None
+    """The scores that are called `uncertain`, and the error rate that this promises."""
 
     @property
     def transform(self) -> Transform:
@@ -113,8 +117,8 @@ class Detector:
         return f"{positive.capitalize()} or {genuine}: {self.name}"
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Logits [B] -> float32 [B], P(positive) at the detector's temperature."""
-        return np.asarray(expit(logits.astype(np.float64) / self.temperature), np.float32)
+        """Logits [B] -> float32 [B], P(positive) as calibrated."""
+        return self.calibrator(logits).astype(np.float32)
 
     def judge_image(self, image: np.ndarray) -> Judged:
         """Judge one picture, uint8 RGB [H, W, 3]; B is 1 in what comes back."""
@@ -123,7 +127,7 @@ class Detector:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeDetector(Detector):
-    """P(positive) = sigmoid(probe(encoder(prepare(picture))) / temperature)."""
+    """P(positive) = calibrator(probe(encoder(prepare(picture))))."""
 
     encoder: Encoder
     probe: Probe
@@ -185,7 +189,7 @@ class Runner:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkDetector(Detector):
-    """P(positive) = sigmoid(verdict(network(prepare(picture))) / temperature), and the kind of positive beside it."""
+    """P(positive) = calibrator(verdict(network(prepare(picture)))), and the kind of positive beside it."""
 
     running: Runner
     heads: Heads

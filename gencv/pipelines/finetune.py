@@ -4,7 +4,7 @@ Several trainings that differ in one thing (what they were trained on, the size 
 variants of one run, so that their figures can be laid side by side.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gencv.core import storage
@@ -12,7 +12,7 @@ from gencv.core.errors import BadInput, UnknownName
 from gencv.core.manifest import Manifest
 from gencv.core.predictions import Predictions
 from gencv.core.record import Split
-from gencv.evaluate.calibration import Threshold, fit_temperature, set_thresholds
+from gencv.evaluate.decision import Decision, DecisionSettings, settle
 from gencv.evaluate.metrics import summarise
 from gencv.images.preprocess import Preprocessing
 from gencv.models import bundle
@@ -51,7 +51,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Trained:
-    """What one training left: its detector, every epoch's figures, and its judgement of the test rows.
+    """What one training left: its detector, every epoch's figures, what validation decided, and the test rows judged.
 
     fitted: the rows that it was trained on; test: those that `predictions` judges, row by row.
     """
@@ -59,14 +59,11 @@ class Trained:
     variant: Variant
     detector: NetworkDetector
     history: list[dict[str, Any]]
+    decision: Decision
     fitted: Manifest
     test: Manifest
     predictions: Predictions
     val: Predictions
-
-    @property
-    def thresholds(self) -> dict[str, Threshold]:
-        return {name: Threshold(**facts) for name, facts in self.detector.thresholds.items()}
 
 
 def baseline(recipe: Recipe) -> Recipe:
@@ -154,6 +151,7 @@ def finetune(
     manifest: Manifest,
     out: str,
     *,
+    deciding: DecisionSettings,
     checkpoint_steps: int = 0,
     track: tuple[str, ...] = (),
     address: str | None = None,
@@ -161,7 +159,8 @@ def finetune(
 ) -> Trained:
     """Train one variant in `out`, or go on, and leave its bundle there; returns what it says of the test rows.
 
-    Temperature and thresholds are set on the validation rows and nothing else. Raises what `train` does.
+    deciding: how calibration, thresholds, and the uncertain band are set, on the validation rows and nothing else.
+    Raises what `train` does.
     """
     manifest = variant.manifest_of(manifest)
     recipe, kinds = variant.recipe, kinds_of(manifest, variant.recipe)
@@ -191,13 +190,19 @@ def finetune(
     judged_dir = storage.join(out, JUDGED)
     judged.save(judged_dir)
     predictions, _, _ = predict(out, detector, judged_dir, judged, judged_dir, address=address, workers=workers)
-    temperature = fit_temperature(predictions.split(Split.VAL))
-    predictions = predictions.rescored(temperature(predictions.scores))
-    val, test = predictions.split(Split.VAL), predictions.split(Split.TEST)
-    thresholds = {name: asdict(threshold) for name, threshold in set_thresholds(val).items()}
-    detector = replace(detector, temperature=temperature.value, thresholds=thresholds)
-    metrics = summarise(val, thresholds["eer"]["value"], seed=recipe.seed)
+    decision = settle(predictions.split(Split.VAL), deciding)
+    val, test = (decision.rescored(predictions.split(split)) for split in (Split.VAL, Split.TEST))
+    detector = replace(detector, **decision.fields())
+    prior = decision.calibrator.prior
+    metrics = summarise(val, decision.thresholds["eer"].value, prior=prior, seed=recipe.seed)
     bundle.save(detector, out, training=facts, metrics={name: metric.text() for name, metric in metrics.items()})
     return Trained(
-        variant, detector, history, manifest.where(split=Split.TRAIN), judged.where(split=Split.TEST), test, val
+        variant=variant,
+        detector=detector,
+        history=history,
+        decision=decision,
+        fitted=manifest.where(split=Split.TRAIN),
+        test=judged.where(split=Split.TEST),
+        predictions=test,
+        val=val,
     )

@@ -1,5 +1,6 @@
 """Score a manifest with a detector bundle."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,10 +67,12 @@ def predict(
     batch_size: int = 0,
     address: str | None = None,
     workers: int = 0,
+    verdicts: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> tuple[Predictions, np.ndarray, dict[str, Any]]:
     """Score every row of a manifest into `out`; returns predictions, features float32 [N, D], and map_parts' facts.
 
-    Raw pictures go through the detector's whole preprocessing; preprocessed ones through what is left of it.
+    Raw pictures go through the detector's whole preprocessing; preprocessed ones through what is left of it. verdicts:
+    scores [N] to verdicts and their reasons, as `evaluate.verdicts.words` gives them; None leaves both columns empty.
     """
     scores_dir = storage.join(out, SCORES)
     prepare = detector.prepare.for_pictures(manifest.preprocessing)
@@ -87,5 +90,7 @@ def predict(
     scored = tables.read_parts(scores_dir)
     assert scored["id"].to_pylist() == manifest["id"]
     predictions = Predictions.of(manifest.table, scored)
+    if verdicts is not None:
+        predictions = predictions.judged(*verdicts(predictions.scores))
     tables.write_table(predictions.table, storage.join(out, "predictions.parquet"))
     return predictions, matrix(scored["features"], detector.num_features), done

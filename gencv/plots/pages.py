@@ -6,17 +6,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from gencv.core.band import Band
 from gencv.core.embeddings import Embeddings
 from gencv.core.errors import BadImage, BadInput
 from gencv.core.manifest import Manifest, read_images
 from gencv.core.predictions import Predictions
 from gencv.core.record import Split
 from gencv.core.seeds import uniform_for
-from gencv.evaluate.calibration import Threshold
+from gencv.evaluate import uncertainty
+from gencv.evaluate.decision import Decision
 from gencv.evaluate.generators import GeneratorRow
 from gencv.evaluate.kinds import kinds_result
 from gencv.evaluate.metrics import TITLES, Metric
 from gencv.evaluate.projection import project
+from gencv.evaluate.thresholds import Threshold
+from gencv.evaluate.validation import warning
 from gencv.images.decode import decode
 from gencv.images.preprocess import Preprocessing
 from gencv.plots.bars import draw_generators
@@ -31,7 +35,7 @@ NUM_SAMPLES = 18
 NUM_PAIRS = 6
 FITTED_ON = {
     Split.TEST: "Nothing was fitted on these rows.",
-    Split.VAL: "These are validation rows: the threshold and the temperature may have been set on them.",
+    Split.VAL: "These are validation rows: the threshold and the calibration may have been set on them.",
     Split.TRAIN: "These are training rows: the detector may have been fitted on them, so the figures flatter it.",
 }
 """What a reader must know of the rows of a split."""
@@ -89,17 +93,16 @@ def embed_report(embeddings: Embeddings) -> Report:
 
 
 def probe_report(
-    thresholds: dict[str, Threshold], metrics: dict[str, Metric], val: Predictions, labels: tuple[str, str], title: str
+    decision: Decision, metrics: dict[str, Metric], val: Predictions, labels: tuple[str, str], title: str
 ) -> Report:
-    """Show how a probe does on the validation rows that set its temperature and thresholds."""
+    """Show how a probe does on the validation rows that set its calibration and thresholds."""
     report = Report(
-        title, "On validation: these rows chose the temperature and the thresholds, so expect a little less."
+        title, "On validation: these rows chose the calibration and the thresholds, so expect a little less."
     )
     for name in PRIMARY[:3]:
         add_headline(report, name, metrics[name])
-    report.section("Thresholds", f"A picture with a score at or above the threshold is called {labels[1]}.")
-    add_thresholds(report, thresholds)
-    threshold = thresholds["eer"].value
+    add_decision(report, decision, labels)
+    threshold = decision.thresholds["eer"].value
     report.section("Scores")
     report.figures(
         {
@@ -122,13 +125,16 @@ def evaluation_report(
     predictions: Predictions,
     features: np.ndarray,
     metrics: dict[str, Metric],
+    band: Band | None,
+    doubts: dict[str, Metric],
     generators: Sequence[GeneratorRow],
     seed: int,
     kinds: Sequence[str] = (),
 ) -> Report:
     """Show how a detector did on the rows of a split.
 
-    features: float32 [N, D], row by row with `manifest` and `predictions`. kinds: what the second head tells apart.
+    features: float32 [N, D], row by row with `manifest` and `predictions`. doubts: what `uncertainty` found.
+    kinds: what the second head tells apart.
     """
     assert threshold.value is not None
     answered = predictions.answered()
@@ -141,7 +147,7 @@ def evaluation_report(
     for name in PRIMARY[:3]:
         add_headline(report, name, metrics[name])
     report.headline("No answer", len(predictions.bad()), f"of {len(predictions):,} pictures")
-    add_judgement(report, threshold, labels, split, manifest, predictions, metrics, generators, kinds)
+    add_judgement(report, threshold, labels, split, manifest, predictions, metrics, band, doubts, generators, kinds)
     _map(report, features, manifest, seed)
     add_samples(report, manifest)
     if preprocessing is not None and manifest.preprocessing is None:
@@ -159,12 +165,14 @@ def add_judgement(
     manifest: Manifest,
     predictions: Predictions,
     metrics: dict[str, Metric],
+    band: Band | None,
+    doubts: dict[str, Metric],
     generators: Sequence[GeneratorRow],
     kinds: Sequence[str] = (),
 ) -> None:
     """Show how a detector did on the rows of a split at a frozen threshold, and where it fails.
 
-    kinds: what the detector's second head tells apart.
+    band, doubts: what is called uncertain, and how often. kinds: what the detector's second head tells apart.
     """
     assert threshold.value is not None
     report.section(
@@ -188,6 +196,7 @@ def add_judgement(
         }
     )
     add_metrics(report, metrics)
+    add_doubts(report, band, doubts, labels)
     report.section(
         "Where it fails", "Each generator at the frozen threshold, worst first; then each source of genuine pictures."
     )
@@ -210,11 +219,30 @@ def add_headline(report: Report, name: str, metric: Metric) -> None:
 def add_metrics(report: Report, metrics: dict[str, Metric]) -> None:
     """Add every metric of `summarise`, those that people ask for first."""
     ordered = [*(name for name in PRIMARY if name in metrics), *(name for name in metrics if name not in PRIMARY)]
+    titles = TITLES | uncertainty.TITLES
     rows = [
-        [TITLES.get(name, name), metrics[name].value, metrics[name].low, metrics[name].high, metrics[name].reason]
+        [titles.get(name, name), metrics[name].value, metrics[name].low, metrics[name].high, metrics[name].reason]
         for name in ordered
     ]
     report.table(["metric", "value", "from", "to", "remark"], rows, "All figures; positive is the attack.")
+
+
+def add_decision(report: Report, decision: Decision, labels: tuple[str, str]) -> None:
+    """Add a section with everything that validation set: thresholds, calibration, and the uncertain band."""
+    calibrator = decision.calibrator
+    remark = f" ({calibrator.reason})" if calibrator.reason else ""
+    report.section("Thresholds", f"A picture with a score at or above the threshold is called {labels[1]}.")
+    if few := warning(calibrator.num_genuine, calibrator.num_positive):
+        report.note(f"What stands here was set on few pictures, and may be far off: {few}.")
+    add_thresholds(report, decision.thresholds)
+    report.note(f"Calibration: {calibrator.describe()}{remark}. {decision.band.describe(labels)}")
+
+
+def add_doubts(report: Report, band: Band | None, doubts: dict[str, Metric], labels: tuple[str, str]) -> None:
+    """Add a section with how often a verdict is uncertain, and how often a certain one is wrong."""
+    promise = band.describe(labels) if band else "No error rate is promised, and no verdict is uncertain."
+    report.section("How sure it is", promise)
+    add_metrics(report, doubts)
 
 
 def add_thresholds(report: Report, thresholds: dict[str, Threshold]) -> None:

@@ -8,19 +8,20 @@ import numpy as np
 from gencv.core.manifest import Manifest
 from gencv.core.predictions import Predictions
 from gencv.core.record import Split
-from gencv.evaluate.calibration import Threshold
+from gencv.evaluate.decision import Decision
 from gencv.evaluate.generators import GeneratorRow
 from gencv.evaluate.kinds import kinds_result
 from gencv.evaluate.metrics import Metric
+from gencv.evaluate.thresholds import Threshold
 from gencv.plots.epochs import draw_accuracies, draw_learning_rate, draw_losses
 from gencv.plots.heatmaps import draw_matrix, worst_first
 from gencv.plots.look import to_png
 from gencv.plots.pages import (
     PRIMARY,
+    add_decision,
     add_headline,
     add_judgement,
     add_samples,
-    add_thresholds,
 )
 from gencv.runs.report import Report
 
@@ -75,17 +76,19 @@ def finetune_report(
     history: list[dict[str, Any]],
     efficiency: Costs,
     threshold: Threshold,
-    thresholds: dict[str, Threshold],
+    decision: Decision,
     manifest: Manifest,
     predictions: Predictions,
     metrics: dict[str, Metric],
+    doubts: dict[str, Metric],
     generators: Sequence[GeneratorRow],
     counts: dict[str, Any],
     kinds: Sequence[str] = (),
 ) -> Report:
     """Show how a training went, what it cost, and how the detector does on the test rows.
 
-    manifest, predictions: the test rows, row by row. counts: `Manifest.counts` of the rows that were trained on.
+    manifest, predictions: the test rows, row by row. doubts: what `uncertainty` found. counts: `Manifest.counts` of the
+    rows that were trained on.
     kinds: what the detector's second head tells apart; the recipe's `kinds` names the column that holds the truth.
     """
     assert threshold.value is not None
@@ -99,9 +102,20 @@ def finetune_report(
     _add_epochs(report, history)
     _add_costs(report, efficiency, history, metrics["accuracy"])
     _add_sources(report, counts, labels)
-    report.section("Thresholds", f"A picture with a score at or above the threshold is called {labels[1]}.")
-    add_thresholds(report, thresholds)
-    add_judgement(report, threshold, labels, Split.TEST, manifest, predictions, metrics, generators, kinds)
+    add_decision(report, decision, labels)
+    add_judgement(
+        report,
+        threshold,
+        labels,
+        Split.TEST,
+        manifest,
+        predictions,
+        metrics,
+        decision.band,
+        doubts,
+        generators,
+        kinds,
+    )
     add_samples(report, manifest)
     report.section("Recipe", "Every hyper-parameter. What is not named in a source is our default.")
     report.table(["name", "value"], [[name, _plain(value)] for name, value in recipe.items()])

@@ -31,6 +31,8 @@ def make_predictions(
         "score": [None if np.isnan(score) else float(score) for score in scores],
         "kind": [None] * num,
         "kind_score": [None] * num,
+        "verdict": [None] * num,
+        "verdict_reason": [None] * num,
         "error": ["corrupt" if np.isnan(score) else None for score in scores],
     }
     return Predictions(pa.table(columns, schema=SCHEMA))

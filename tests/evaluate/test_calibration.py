@@ -1,18 +1,28 @@
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from scipy.special import expit, logit
 
-from gencv.core.errors import BadInput
+from gencv.core.calibrator import Calibrator, logits_of
+from gencv.core.errors import BadInput, UnknownName
 from gencv.core.predictions import Predictions
-from gencv.evaluate import calibration, metrics
-from gencv.evaluate.calibration import THRESHOLDS, Temperature, Threshold, fit_temperature, judge, set_thresholds
+from gencv.evaluate import metrics
+from gencv.evaluate.calibration import CALIBRATIONS, END_SLOPE, fit_calibrator
+from gencv.evaluate.conformal import set_band
+from gencv.evaluate.decision import DecisionSettings, settle
+from gencv.evaluate.thresholds import THRESHOLDS, set_thresholds
 
 Draw = Callable[..., Predictions]
-FITS: list[Callable[[Predictions], object]] = [fit_temperature, set_thresholds, *THRESHOLDS.values()]
+FITS: list[Callable[[Predictions], object]] = [
+    *(partial(fit_calibrator, kind=kind) for kind in CALIBRATIONS),
+    set_thresholds,
+    *THRESHOLDS.values(),
+    partial(set_band, error_rate=0.05),
+    partial(settle, settings=DecisionSettings()),
+]
+each = pytest.mark.parametrize("kind", CALIBRATIONS)
 
 
 @pytest.mark.parametrize("fit", FITS)
@@ -25,100 +35,143 @@ def test_only_validation_rows_may_set_anything(fit: Callable[[Predictions], obje
         fit(mixed)
 
 
+@pytest.mark.parametrize("fit", FITS)
+def test_without_validation_rows_a_sentence_says_what_to_do(
+    fit: Callable[[Predictions], object], predictions: Draw
+) -> None:
+    with pytest.raises(BadInput, match="there are none; make the manifest with --splits for val"):
+        fit(predictions(np.zeros(0), np.zeros(0)))
+
+
+def spoiled(predictions: Draw, spoil: Callable[[np.ndarray], np.ndarray], num: int = 20_000) -> Predictions:
+    """Return rows whose scores were true probabilities before their logits were spoiled."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-1, 2, num)
+    labels = (rng.random(num) < expit(logits)).astype(int)
+    return predictions(labels, expit(spoil(logits)))
+
+
 @pytest.mark.parametrize("true", [0.5, 1.0, 3.0])
 def test_the_temperature_that_spoiled_the_logits_is_found(true: float, predictions: Draw) -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, 20_000)
-    labels = (rng.random(20_000) < 1 / (1 + np.exp(-logits))).astype(int)
-    rows = predictions(labels, 1 / (1 + np.exp(-logits * true)))
-    temperature = fit_temperature(rows)
-    assert temperature.value == pytest.approx(true, rel=0.06) and temperature.reason == ""
-    before, after = (metrics.nll(labels, scores).value for scores in (rows.scores, temperature(rows.scores)))
-    assert before is not None and after is not None and after <= before + 1e-9
+    calibrator = fit_calibrator(spoiled(predictions, lambda logits: logits * true), "temperature")
+    assert 1 / calibrator.slope == pytest.approx(true, rel=0.06) and calibrator.reason == ""
 
 
-def test_a_temperature_keeps_the_order_and_the_gaps() -> None:
-    scores = np.array([0.1, np.nan, 0.5, 0.9])
-    calibrated = Temperature(2.0)(scores)
-    assert np.isnan(calibrated[1]) and calibrated[2] == pytest.approx(0.5)
-    assert calibrated[0] > 0.1 and calibrated[3] < 0.9
-    assert Temperature()(scores) is scores
-    with pytest.raises(BadInput, match="positive"):
-        Temperature(0.0)
+def test_platt_finds_the_slope_and_the_offset_that_spoiled_the_logits(predictions: Draw) -> None:
+    calibrator = fit_calibrator(spoiled(predictions, lambda logits: 2 * logits + 3), "platt")
+    told = logit(calibrator(np.array([3.0, 5.0])))  # were 0 and 1
+    np.testing.assert_allclose(told, [0, 1], atol=0.1)
 
 
-def test_a_temperature_that_cannot_be_fitted_says_so(predictions: Draw) -> None:
-    assert fit_temperature(predictions(np.ones(5), np.full(5, 0.7))) == Temperature(
-        1.0, "not fitted: needs answered pictures of both classes"
+@each
+def test_a_calibration_makes_the_scores_true(kind: str, predictions: Draw) -> None:
+    rows = spoiled(predictions, lambda logits: 2.5 * logits)
+    calibrator = fit_calibrator(rows, kind)
+    calibrated = calibrator.rescore(rows.scores)
+    before, after = (metrics.nll(rows.labels, scores).value for scores in (rows.scores, calibrated))
+    assert before is not None and after is not None and after < before - 0.1
+    off = metrics.ece(rows.labels, calibrated).value
+    assert off is not None and off < 0.015
+    assert calibrator.prior == rows.labels.mean()
+    assert (calibrator.num_genuine, calibrator.num_positive) == ((rows.labels == 0).sum(), (rows.labels == 1).sum())
+
+
+@each
+def test_the_ranking_is_kept_picture_by_picture(kind: str, drawn: Draw) -> None:
+    rows = drawn(600)
+    calibrated = fit_calibrator(rows, kind).rescore(rows.scores)
+    order = np.argsort(rows.scores, kind="stable")
+    assert (np.diff(calibrated[order])[np.diff(rows.scores[order]) > 0] > 0).all()
+    assert metrics.auroc(rows.labels, calibrated) == metrics.auroc(rows.labels, rows.scores)
+
+
+def test_platt_is_the_logistic_regression_of_drawn_in_labels(drawn: Draw) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    rows = drawn(300)
+    logits, num = logits_of(rows.scores)[:, None], 150
+    targets = np.where(rows.labels == 1, (num + 1) / (num + 2), 1 / (num + 2))
+    reference = LogisticRegression(C=1e12, tol=1e-10, max_iter=1_000).fit(
+        np.concatenate([logits, logits]), [1] * 300 + [0] * 300, sample_weight=np.concatenate([targets, 1 - targets])
     )
-    separable = predictions(np.array([0, 1] * 20), np.array([0.2, 0.8] * 20))
-    assert "edge" in fit_temperature(separable).reason
+    calibrator = fit_calibrator(rows, "platt")
+    np.testing.assert_allclose(
+        logit(calibrator(np.array([0.0, 1.0]))), reference.decision_function([[0.0], [1.0]]), atol=1e-4
+    )
 
 
-def test_thresholds_are_what_their_names_say(drawn: Draw) -> None:
-    rows = drawn()
-    thresholds = set_thresholds(rows)
-    assert set(thresholds) == set(THRESHOLDS) == {"eer", "fpr1"}
-    eer, fpr1 = thresholds["eer"], thresholds["fpr1"]
-    assert eer.expected_fpr == pytest.approx(metrics.eer(rows.labels, rows.scores).value, abs=2e-3)
-    assert eer.expected_fpr == pytest.approx(eer.expected_fnr, abs=2e-3)
-    assert fpr1.expected_fpr is not None and fpr1.expected_fpr <= 0.01
-    best = metrics.tpr_at_fpr(rows.labels, rows.scores, 0.01).value
-    assert fpr1.expected_fnr is not None and 1 - fpr1.expected_fnr == pytest.approx(best)
-    for threshold in (eer, fpr1):
-        assert threshold.value is not None
-        assert metrics.bpcer(rows.labels, rows.scores, threshold.value).value == pytest.approx(threshold.expected_fpr)
-        assert (threshold.num_genuine, threshold.num_positive) == (1_000, 1_000)
+def test_isotonic_has_the_levels_of_scikit_learn(drawn: Draw) -> None:
+    from sklearn.isotonic import IsotonicRegression
+
+    rows = drawn(300)
+    calibrator = fit_calibrator(rows, "isotonic")
+    logits = logits_of(rows.scores)
+    # The same two pictures more: a positive at the lowest logit, a genuine one at the highest.
+    reference = IsotonicRegression().fit([logits.min(), logits.max(), *logits], [1, 0, *rows.labels])
+    levels = np.unique(np.round(reference.predict(logits), 12))
+    np.testing.assert_allclose(expit(calibrator.heights), levels, atol=1e-9)
+    assert calibrator.slope == END_SLOPE and levels.min() > 0 and levels.max() < 1
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(scores=arrays(np.float64, 240, elements=st.floats(0, 1, width=32) | st.sampled_from([0.0, 0.5, 0.5000005, 1.0])))
-def test_noise_never_turns_a_verdict(predictions: Draw, scores: np.ndarray) -> None:
-    labels = np.arange(240) % 2
-    for threshold in set_thresholds(predictions(labels, scores)).values():
-        if threshold.value is not None and threshold.value > 0:
-            assert np.abs(scores - threshold.value).min() > 1e-6
+@each
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class_leaves_the_scores_and_says_so(kind: str, label: int, predictions: Draw) -> None:
+    found = fit_calibrator(predictions(np.full(5, label), np.linspace(0.1, 0.7, 5)), kind)
+    assert found.reason == "not fitted: needs answered pictures of both classes" and found.prior is None
+    np.testing.assert_array_equal(found(np.array([0.3])), Calibrator()(np.array([0.3])))
 
 
-def test_fpr1_needs_a_hundred_genuine_rows_and_a_place_to_stand(predictions: Draw) -> None:
-    labels = np.array([0] * 99 + [1] * 10)
-    too_few = set_thresholds(predictions(labels, labels * 0.5 + 0.1))["fpr1"]
-    assert too_few.value is None and too_few.expected_fpr is None and "99 genuine" in too_few.reason
-    saturated = set_thresholds(predictions(np.zeros(150), np.ones(150)))
-    assert saturated["fpr1"].value is None and "highest score" in saturated["fpr1"].reason
-    assert saturated["eer"].value is None and "both classes" in saturated["eer"].reason
-    genuine_only = set_thresholds(predictions(np.zeros(150), np.linspace(0, 0.4, 150)))["fpr1"]
-    assert genuine_only.value is not None and genuine_only.expected_fnr is None
+@each
+def test_equal_scores_leave_the_scores_and_say_so(kind: str, predictions: Draw) -> None:
+    found = fit_calibrator(predictions(np.arange(80) % 2, np.full(80, 0.7)), kind)
+    assert "all scores are equal" in found.reason and found.kind == "none" and found.prior == 0.5
 
 
-def test_one_false_positive_in_a_hundred_is_allowed(predictions: Draw) -> None:
-    scores = np.concatenate([np.linspace(0.01, 0.5, 100), [0.9] * 5])
-    threshold = set_thresholds(predictions(np.array([0] * 100 + [1] * 5), scores))["fpr1"]
-    assert threshold.expected_fpr == pytest.approx(0.01)
-    assert threshold.value == pytest.approx((scores[98] + scores[99]) / 2, abs=1e-6)
+@each
+def test_pictures_without_an_answer_have_no_part(kind: str, drawn: Draw, predictions: Draw) -> None:
+    rows = drawn(400)
+    labels, scores = np.append(rows.labels, [0, 1, 1]), np.append(rows.scores, [np.nan] * 3)
+    assert fit_calibrator(predictions(labels, scores), kind) == fit_calibrator(rows, kind)
 
 
-def test_a_threshold_between_perfect_classes_lies_in_the_middle(predictions: Draw) -> None:
-    threshold = calibration.threshold_eer(predictions(np.array([0, 0, 1, 1]), np.array([0.125, 0.25, 0.75, 0.875])))
-    assert (threshold.value, threshold.expected_fpr, threshold.expected_fnr) == (0.5, 0.0, 0.0)
+@each
+def test_few_pictures_are_fitted_with_a_warning(kind: str, predictions: Draw) -> None:
+    found = fit_calibrator(predictions(np.arange(40) % 2, np.random.default_rng(0).random(40)), kind)
+    assert found.kind == kind and "20 genuine and 20 positive validation pictures, 30 of each needed" in found.reason
 
 
-def test_a_verdict_carries_what_to_expect_of_it() -> None:
-    threshold = Threshold("eer", 0.4, 0.1, 0.2, 500, 500)
-    verdict = judge(0.4, threshold, ("real", "generated"), id="abc", uri="a.png")
-    assert (verdict.label, verdict.score, verdict.threshold) == ("generated", 0.4, 0.4)
-    assert (verdict.expected_fpr, verdict.expected_fnr, verdict.id, verdict.uri) == (0.1, 0.2, "abc", "a.png")
-    assert verdict.threshold_id == threshold.id and threshold.id.startswith("eer-")
-    assert threshold.id != Threshold("eer", 0.4, 0.1, 0.3, 500, 500).id
-    assert judge(0.39, threshold, ("live", "spoof")).label == "live"
+@each
+def test_separate_classes_give_numbers(kind: str, predictions: Draw) -> None:
+    found = fit_calibrator(predictions(np.array([0, 1] * 40), np.array([0.2, 0.8] * 40)), kind)
+    assert ("edge" in found.reason) == (kind == "temperature")
+    low, high = found.rescore(np.array([0.2, 0.8]))
+    assert low < 0.05 and high > 0.95
 
 
-@pytest.mark.parametrize("score", [float("nan"), -0.1, 1.1])
-def test_what_is_no_score_gets_no_verdict(score: float) -> None:
-    with pytest.raises(BadInput, match=r"\[0, 1\]"):
-        judge(score, Threshold("eer", 0.4, 0.1, 0.2, 500, 500), ("real", "generated"))
+@pytest.mark.parametrize("kind", ["platt", "isotonic"])
+def test_a_detector_that_is_the_wrong_way_round_is_not_turned(kind: str, drawn: Draw, predictions: Draw) -> None:
+    rows = drawn(400)
+    found = fit_calibrator(predictions(1 - rows.labels, rows.scores), kind)
+    assert "do not rise" in found.reason
+    told = found.rescore(np.array([0.1, 0.9]))
+    assert 0.3 < told[0] < told[1] < 0.7
 
 
-def test_a_threshold_without_value_judges_nothing() -> None:
-    with pytest.raises(BadInput, match="99 genuine"):
-        judge(0.5, Threshold("fpr1", None, None, None, 99, 10, "99 genuine"), ("real", "generated"))
+def test_an_unknown_calibration_or_error_rate_is_named() -> None:
+    with pytest.raises(UnknownName, match="isotonic, platt, temperature"):
+        DecisionSettings(calibration="beta")
+    for rate in (0.0, 0.6, float("nan")):
+        with pytest.raises(BadInput, match="error-rate"):
+            DecisionSettings(error_rate=rate)
+
+
+@each
+def test_a_decision_is_set_on_the_calibrated_scores(kind: str, drawn: Draw) -> None:
+    rows = drawn(800)
+    decision = settle(rows, DecisionSettings(calibration=kind, error_rate=0.1))
+    calibrated = decision.rescored(rows)
+    assert decision.thresholds == set_thresholds(calibrated)
+    assert decision.band == set_band(calibrated, 0.1) and decision.band.promises
+    fields = decision.fields()
+    assert set(fields) == {"calibrator", "thresholds", "band"}
+    assert fields["thresholds"]["balanced"]["value"] == decision.thresholds["balanced"].value

@@ -19,7 +19,7 @@ def test_weights_of_one_give_the_metrics_themselves(drawn: Draw) -> None:
     labels, scores, species = metrics.labelled(drawn(600), "generator")
     scores = np.round(scores, 1)  # ties within and across the classes
     scores[::50] = np.nan
-    summary = metrics._points(labels, scores, species, 0.4)
+    summary = metrics._points(labels, scores, species, 0.4, 0.5)
     statistics = replicates.statistics_of(labels, scores, 0.4, species)(np.ones((1, len(labels))))
     assert {name: values[0] for name, values in statistics.items()} == pytest.approx(
         {name: summary[name].value if summary[name].value is not None else statistics[name][0] for name in statistics},

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as reference
+from sklearn.isotonic import IsotonicRegression
 
 from gencv.core.errors import BadInput
 from gencv.core.predictions import Predictions
@@ -13,7 +14,7 @@ from gencv.evaluate import metrics
 from gencv.evaluate.metrics import DECISION, RANKING, Metric
 
 Draw = Callable[..., Predictions]
-NEEDS_BOTH = ("auroc", "average_precision", "eer")
+NEEDS_BOTH = ("auroc", "average_precision", "eer", "cllr_min")
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 
 
@@ -61,6 +62,7 @@ def test_decision_metrics_are_those_of_scikit_learn(case: tuple[np.ndarray, np.n
         "apcer_pooled": 1 - reference.recall_score(labels, called),
         "bpcer": 1 - reference.recall_score(labels, called, pos_label=0),
         "acer_pooled": 1 - reference.balanced_accuracy_score(labels, called),
+        "hter": 1 - reference.balanced_accuracy_score(labels, called),
     }
     found = {name: metric(labels, scores, threshold).value for name, metric in DECISION.items()}
     assert found == pytest.approx(expected, abs=1e-9)
@@ -123,6 +125,42 @@ def test_turning_the_scores_around_turns_the_auroc_around(case: tuple[np.ndarray
     assert value_of(metrics.auroc(labels, 1 - scores)) == pytest.approx(1 - value_of(metrics.auroc(labels, scores)))
 
 
+@quick
+@given(labelled_scores(), st.sampled_from([0.5, 0.1]))
+def test_cllr_is_the_log_loss_of_balanced_classes(case: tuple[np.ndarray, np.ndarray], prior: float) -> None:
+    labels, scores = case[0], case[1] * 0.998 + 0.001  # nearer to 1 the reference itself is not exact to 1e-9
+    odds = scores / (1 - scores) * (1 - prior) / prior
+    weights = np.where(labels == 1, 0.5 / (labels == 1).sum(), 0.5 / (labels == 0).sum())
+    expected = reference.log_loss(labels, odds / (1 + odds), sample_weight=weights) / np.log(2)
+    assert value_of(metrics.cllr(labels, scores, prior)) == pytest.approx(expected, abs=1e-9)
+
+
+@quick
+@given(labelled_scores())
+def test_cllr_min_is_that_of_scikit_learns_isotonic_regression(case: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, scores = case
+    weights = np.where(labels == 1, 0.5 / (labels == 1).sum(), 0.5 / (labels == 0).sum())
+    told = IsotonicRegression().fit_transform(scores, labels, sample_weight=weights)
+    given_truth = np.where(labels == 1, told, 1 - told)
+    expected = -(weights * np.log2(np.maximum(given_truth, 1e-300))).sum()
+    least = value_of(metrics.cllr_min(labels, scores))
+    assert least == pytest.approx(expected, abs=1e-9)
+    lost = value_of(metrics.cllr_cal(labels, scores))
+    assert lost >= -1e-9 and lost + least == pytest.approx(value_of(metrics.cllr(labels, scores)), abs=1e-9)
+
+
+def test_cllr_removes_the_prior_and_says_where_it_knows_none() -> None:
+    labels = np.array([0] * 90 + [1] * 10)
+    assert metrics.cllr(labels, np.full(100, 0.1), 0.1) == Metric(pytest.approx(1.0))
+    unknown = metrics.cllr(labels, np.full(100, 0.1))
+    assert unknown.value is not None and unknown.value > 1 and ".5 is assumed" in unknown.reason
+    sure = metrics.cllr(labels, labels.astype(float), 0.1)
+    assert sure.value == pytest.approx(0, abs=1e-6) and "100 scores clipped" in sure.reason
+    assert metrics.cllr_min(labels, np.full(100, 0.1)).value == pytest.approx(1.0)
+    assert metrics.cllr_min(labels, labels * 0.5).value == pytest.approx(0.0)
+    assert metrics.cllr_min(labels, 1 - labels * 0.5).value == pytest.approx(1.0)  # a ranking upside down tells nothing
+
+
 def test_a_constant_score_is_chance_and_its_precision_is_the_prevalence() -> None:
     labels, scores = np.array([1, 0, 0, 0]), np.full(4, 0.5)
     assert metrics.auroc(labels, scores).value == 0.5
@@ -140,6 +178,7 @@ def test_one_class_gives_no_figure_but_a_reason(label: int) -> None:
         found = DECISION[name](labels, scores, 0.5)
         assert found.value is None and found.reason
     assert metrics.tpr_at_fpr(labels, scores, 0.01).value is None
+    assert metrics.cllr(labels, scores) == metrics.cllr_cal(labels, scores) == Metric(None, reason=metrics.ONE_CLASS)
     assert metrics.bpcer_at_apcer(labels, scores, 0.01).value is None
     with pytest.raises(BadInput, match="both classes"):
         metrics.roc(labels, scores)
@@ -205,11 +244,25 @@ def test_summary_has_every_metric_and_intervals_around_them(drawn: Draw) -> None
     labels, scores, _ = metrics.labelled(drawn(), "generator")
     for name, metric in RANKING.items():
         assert summary[name].value == metric(labels, scores).value
-    for name in ["auroc", "eer", "tpr_at_fpr_1", "bpcer20", "accuracy", "f1", "apcer_max", "ece", "nll", "brier"]:
+    for name in [
+        "auroc",
+        "eer",
+        "tpr_at_fpr_1",
+        "bpcer20",
+        "accuracy",
+        "f1",
+        "apcer_max",
+        "ece",
+        "nll",
+        "brier",
+        "cllr",
+        "cllr_min",
+        "cllr_cal",
+    ]:
         found = summary[name]
         assert found.value is not None and found.low is not None and found.high is not None
         assert found.low < found.high
-        if name != "ece":  # the bootstrap of a calibration error is biased upwards
+        if name not in ("ece", "cllr_cal"):  # the bootstrap of what calibration costs is biased upwards
             assert found.low <= found.value <= found.high, name
     assert summary["tpr_at_fpr_0.5"].value is not None
     assert "glide" in summary["apcer_max"].reason
@@ -228,6 +281,8 @@ def test_summary_leaves_unlabelled_rows_out_and_counts_those_without_answer(pred
         name: summary[name].value for name in ("num_positive", "num_genuine", "num_unanswered", "apnrr", "bpnrr")
     }
     assert counted == {"num_positive": 2, "num_genuine": 2, "num_unanswered": 1, "apnrr": 0.5, "bpnrr": 0}
+    assert summary["apnrr"].low == 0 and summary["apnrr"].high == 1
+    assert "exact interval over 2 groups" in summary["bpnrr"].reason
     assert "few groups" in summary["auroc"].reason
 
 

@@ -53,6 +53,10 @@ def test_an_unknown_encoder_probe_split_or_threshold(job: Job, tmp_path: Path) -
     manifest(4).save(str(tmp_path / "m"))
     said = sentence(job("embed", "--manifest", tmp_path / "m", "--encoder", "clip", "--out", tmp_path / "out"))
     assert "Unknown encoder 'clip'" in said and "starter-features" in said
+    for name, flags in {"probe": ["--embeddings", "e"], "finetune": ["--manifest", "m"]}.items():
+        said = sentence(job(name, *flags, "--calibration", "beta", "--out", "o"))
+        assert "isotonic, platt, temperature" in said
+        assert "up to .5 is accepted" in sentence(job(name, *flags, "--error-rate", "0.9", "--out", "o"))
     assert "linear, mlp, nearest" in sentence(job("probe", "--embeddings", "e", "--probe", "tree", "--out", "o"))
     assert "test, train, val" in sentence(
         job("evaluate", "--bundle", "b", "--manifest", "m", "--split", "dev", "--out", "o")

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from fakes import manifest, picture, write_pictures
 from PIL import Image
 
 from gencv.core import tables
+from gencv.core.band import Band
+from gencv.core.calibrator import Calibrator
 from gencv.core.errors import BadInput
 from gencv.core.manifest import Manifest, PictureReader
 from gencv.core.predictions import Predictions
 from gencv.core.record import Split
+from gencv.evaluate.decision import Decision
+from gencv.evaluate.thresholds import Threshold
 from gencv.images.attacks import attack
 from gencv.models import bundle
 from gencv.models.detectors import NetworkDetector, Runner
@@ -124,6 +129,17 @@ def test_check_names_the_kind_of_what_it_calls_positive(job: Job, tmp_path: Path
             assert line["kind"] in ("diffusion", "gan") and 0.5 <= line["kind_score"] <= 1
 
 
+def test_check_says_where_a_score_settles_nothing(job: Job, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in", 2)
+    made = replace(detector(("diffusion", "gan")), band=Band(error_rate=0.05, lower=0.0, upper=1.0))
+    bundle.save(made, str(tmp_path / "bundle"), training={}, metrics={})
+    code, stdout, _ = job("check", tmp_path / "in", "--bundle", tmp_path / "bundle")
+    assert code == 0
+    for line in map(json.loads, stdout.splitlines()):
+        assert (line["label"], line["reason"], line["kind"]) == ("uncertain", "fits_both", "none")
+        assert line["error_rate"] == 0.05 and set(line["scores"]) == {"real", "generated"}
+
+
 def test_several_trainings_stand_side_by_side(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = manifest(
         120,
@@ -145,7 +161,9 @@ def test_several_trainings_stand_side_by_side(job: Job, tmp_path: Path, monkeypa
         cost = {"seconds": 2.0, "val_seconds": 0.5, "waited_s": 0.1, "micro_batch": 0, "workers": 1, "device": "cpu"}
         val = {"val_loss": 0.6, "val_accuracy": 0.7, "val_auroc": 0.8, "peak_memory_mib": 500.0, "peak_flops": 1e11}
         fitted = rows.where(split=Split.TRAIN)
-        return Trained(variant, detector(), [{**epoch, **cost, **val}], fitted, test, predictions, predictions)
+        decision = Decision(Calibrator(), {"eer": Threshold(**THRESHOLD)}, Band(error_rate=0.05, reason="too few"))
+        history = [{**epoch, **cost, **val}]
+        return Trained(variant, detector(), history, decision, fitted, test, predictions, predictions)
 
     module = load_job("finetune")
     monkeypatch.setattr(module, "finetune", fake)

@@ -121,7 +121,10 @@ def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: str
     assert code == 0 and [line["id"] for line in lines] == [row["id"] for row in some]
     np.testing.assert_allclose([line["score"] for line in lines], [row["score"] for row in some], atol=1e-4)
     threshold = bundle.describe(str(runs["bundle"]))["thresholds"]["eer"]["value"]
-    assert all((line["label"] == "spoof") == (line["score"] >= threshold) for line in lines)
+    sure = [line for line in lines if line["label"] != "uncertain"]
+    assert all((line["label"] == "spoof") == (line["score"] >= threshold) for line in sure)
+    assert [line["label"] for line in lines] == [row["verdict"] for row in some]
+    assert [line["reason"] or None for line in lines] == [row["verdict_reason"] for row in some]
 
     # And the training path: what the probe was fitted on is what the batch path scores, where nothing was blurred.
     detector = bundle.load(str(runs["bundle"]), device="cpu")

@@ -7,6 +7,8 @@ import pytest
 import torch
 from fakes import blobs, picture
 
+from gencv.core.band import Band
+from gencv.core.calibrator import Calibrator
 from gencv.core.contracts import Encoder
 from gencv.core.errors import BadInput, BrokenBundle
 from gencv.images.preprocess import Preprocessing
@@ -39,6 +41,11 @@ THRESHOLDS = {
 }
 
 
+COOL = Calibrator(kind="temperature", slope=1 / 1.5, prior=0.5, num_genuine=9, num_positive=9)
+BENT = Calibrator(kind="isotonic", knots=(-1.0, 0.0, 2.0), heights=(-3.0, 0.5, 1.0), slope=0.1, prior=0.3)
+BAND = Band(error_rate=0.05, upper=0.6, lower=0.3, num_genuine_groups=40, num_positive_groups=40)
+
+
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
     return load_encoder("starter-features", device="cpu")
@@ -50,7 +57,7 @@ def wide(data: Labelled) -> Labelled:
 
 def detector(encoder: Encoder, kind: str = "linear", **fields: object) -> ProbeDetector:
     probe = fit_probe(kind, wide(blobs(60, 0)), wide(blobs(60, 1)), seed=0)
-    made = ProbeDetector(encoder=encoder, probe=probe, task="spoof", temperature=1.5, thresholds=THRESHOLDS)
+    made = ProbeDetector(encoder=encoder, probe=probe, task="spoof", calibrator=COOL, thresholds=THRESHOLDS, band=BAND)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -67,19 +74,23 @@ def test_a_bundle_scores_as_the_detector_that_was_saved(
     made = detector(encoder, kind, preprocessing=preprocessing)
     back = bundle.load(save(made, tmp_path / "b"), device="cpu")
     assert back.thresholds == THRESHOLDS and back.labels == ("live", "spoof")
+    assert (back.calibrator, back.band) == (COOL, BAND)
     for seed in range(3):
         image = picture(seed, 300, 200)
         np.testing.assert_allclose(back.judge_image(image).scores, made.judge_image(image).scores, atol=1e-6)
     names = sorted(path.name for path in (tmp_path / "b").iterdir())
     assert names == ["README.md", "detector.json", "golden.safetensors", "weights.safetensors"]
-    assert "spoof" in (tmp_path / "b" / "README.md").read_text()
+    card = (tmp_path / "b" / "README.md").read_text()
+    assert "spoof" in card and "temperature 1.5" in card and "at most 5.0% of either class" in card
 
 
 def test_a_bundle_that_was_tampered_with_is_refused(encoder: Encoder, tmp_path: Path) -> None:
     folder = Path(save(detector(encoder), tmp_path / "b"))
     before = bundle.digest(str(folder))
     description = json.loads((folder / "detector.json").read_text())
-    (folder / "detector.json").write_text(json.dumps({**description, "temperature": 3.0}))
+    (folder / "detector.json").write_text(
+        json.dumps({**description, "calibrator": {**description["calibrator"], "slope": 2.0}})
+    )
     assert bundle.digest(str(folder)) != before
     with pytest.raises(BrokenBundle, match="golden scores"):
         bundle.load(str(folder), device="cpu")
@@ -90,6 +101,10 @@ def test_a_bundle_that_was_tampered_with_is_refused(encoder: Encoder, tmp_path: 
     (folder / "detector.json").write_text(json.dumps({**description, "format": 99}))
     with pytest.raises(BrokenBundle, match="does not know"):
         bundle.load(str(folder), device="cpu")
+    for wrong in ({"calibrator": {"slope": -1.0}}, {"calibrator": 1.5}, {"band": {"upper": 0.5}}):
+        (folder / "detector.json").write_text(json.dumps({**description, **wrong}))
+        with pytest.raises(BrokenBundle, match="cannot be read"):
+            bundle.load(str(folder), device="cpu")
     (folder / "detector.json").write_text("{")
     with pytest.raises(BrokenBundle, match="cannot be read"):
         bundle.load(str(folder), device="cpu")
@@ -125,7 +140,13 @@ def network_detector(name: str = "tiny-vit", loss: str = "softmax", kinds: tuple
     torch.manual_seed(0)
     running = Runner(build_network(name, heads.num_outputs, weights="random"), "cpu")
     return NetworkDetector(
-        running=running, heads=heads, network_name=name, task="generated", temperature=0.7, thresholds=THRESHOLDS
+        running=running,
+        heads=heads,
+        network_name=name,
+        task="generated",
+        calibrator=BENT,
+        thresholds=THRESHOLDS,
+        band=BAND,
     )
 
 
@@ -139,7 +160,7 @@ def test_a_network_bundle_judges_as_the_detector_that_was_saved(
     back = bundle.load(save(made, tmp_path / "b"), device="cpu")
     assert isinstance(back, NetworkDetector) and back.title == f"Generated or real: {name}"
     assert (back.kinds, back.labels, back.thresholds) == (kinds, ("real", "generated"), THRESHOLDS)
-    assert (back.transform, back.num_features, back.temperature) == (made.transform, made.num_features, 0.7)
+    assert (back.transform, back.num_features, back.calibrator) == (made.transform, made.num_features, BENT)
     for seed in range(2):
         told, expected = (each.judge_image(picture(seed, 300, 200)) for each in (back, made))
         for field in ("scores", "kinds", "features"):

@@ -6,10 +6,12 @@ import torch
 from fakes import picture
 from scipy.special import expit, softmax
 
+from gencv.core.calibrator import Calibrator
 from gencv.models.detectors import Detector, NetworkDetector, Runner
 from gencv.models.losses import Heads
 from gencv.models.networks import build_network
 
+COOL = Calibrator(kind="temperature", slope=0.5)
 KINDS = ("diffusion", "gan", "inpainting")
 
 
@@ -17,7 +19,7 @@ def detector(loss: str = "softmax", kinds: tuple[str, ...] = (), network: str = 
     heads = Heads(loss, kinds)
     torch.manual_seed(0)
     running = Runner(build_network(network, heads.num_outputs, weights="random"), "cpu")
-    return NetworkDetector(running=running, heads=heads, network_name=network, task="generated", temperature=2.0)
+    return NetworkDetector(running=running, heads=heads, network_name=network, task="generated", calibrator=COOL)
 
 
 def pixels(made: Detector, count: int = 3) -> np.ndarray:
@@ -26,7 +28,7 @@ def pixels(made: Detector, count: int = 3) -> np.ndarray:
 
 @pytest.mark.parametrize("kinds", [(), KINDS])
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
-def test_a_network_judges_by_its_heads_and_its_temperature(loss: str, kinds: tuple[str, ...]) -> None:
+def test_a_network_judges_by_its_heads_and_its_calibrator(loss: str, kinds: tuple[str, ...]) -> None:
     made = detector(loss, kinds)
     judged = made.judge(pixels(made))
     network = made.running.network
@@ -61,9 +63,9 @@ def test_a_network_detector_names_itself_and_stays_in_evaluation() -> None:
     assert made.prepare.decode_side_px == made.transform.decode_side_px
 
 
-def test_the_temperature_moves_scores_and_not_their_order() -> None:
+def test_the_calibrator_moves_scores_and_not_their_order() -> None:
     made = detector()
-    cool = replace(made, temperature=0.5)
+    cool = replace(made, calibrator=Calibrator(slope=2.0))
     scores = [each.judge(pixels(each)).scores for each in (made, cool)]
     assert (np.argsort(scores[0]) == np.argsort(scores[1])).all()
     assert (np.abs(scores[1] - 0.5) >= np.abs(scores[0] - 0.5)).all()

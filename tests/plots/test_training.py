@@ -14,12 +14,16 @@ import pytest
 from fakes import manifest_of, write_pictures
 from matplotlib.figure import Figure
 
+from gencv.core.band import Band
+from gencv.core.calibrator import Calibrator
 from gencv.core.manifest import Manifest
 from gencv.core.predictions import Predictions
-from gencv.evaluate.calibration import Threshold
+from gencv.evaluate.decision import Decision
 from gencv.evaluate.generators import per_generator
 from gencv.evaluate.kinds import kinds_result
 from gencv.evaluate.metrics import summarise
+from gencv.evaluate.thresholds import Threshold
+from gencv.evaluate.uncertainty import uncertainty
 from gencv.plots.epochs import draw_accuracies, draw_learning_rate, draw_losses
 from gencv.plots.heatmaps import draw_kinds, draw_matrix, worst_first
 from gencv.plots.look import to_png
@@ -105,6 +109,7 @@ def test_rows(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 def page_of(rows: Manifest, **facts: Any) -> str:
     told = judge(rows, ["gan"] * len(rows))
     threshold = Threshold("eer", 0.5, 0.01, 0.02, 100, 100)
+    band = Band(error_rate=0.05, lower=0.3, upper=0.6)
     known: dict[str, Any] = {
         "title": "A <training> & more",
         "labels": LABELS,
@@ -112,10 +117,15 @@ def page_of(rows: Manifest, **facts: Any) -> str:
         "history": history(4),
         "efficiency": FakeCosts(),
         "threshold": threshold,
-        "thresholds": {"eer": threshold, "fpr1": Threshold("fpr1", None, None, None, 9, 9, "too few")},
+        "decision": Decision(
+            Calibrator(kind="platt", num_genuine=9, num_positive=9),
+            {"eer": threshold, "fpr1": Threshold("fpr1", None, None, None, 9, 9, "too few")},
+            band,
+        ),
         "manifest": rows,
         "predictions": told,
         "metrics": summarise(told, 0.5, num_replicates=20),
+        "doubts": uncertainty(told, 0.5, band, num_replicates=20),
         "generators": per_generator(told, 0.5, num_replicates=20),
         "counts": COUNTS,
     }
@@ -134,6 +144,8 @@ def test_the_page_of_a_training_has_what_a_reader_asks_for(page: str) -> None:
     for words in ("Balanced accuracy", "Equal error rate", "95 % interval", "Accuracy per GFLOP", "589.3", "9,120 MiB"):
         assert words in page, words
     assert "On 2 × abacus." in page and "2.4 min" in page and "1.2%" in page
+    assert "9 genuine and 9 positive validation pictures, 30 of each needed" in page
+    assert "How sure it is" in page and "Uncertain, of all answered" in page and "at most 5.0% of either class" in page
     assert "too few" in page and "24 pictures of the test split, 1 of them without an answer" in page
     assert "<td>learning_rate</td><td>5e-05</td>" in page
 
