@@ -4,7 +4,8 @@
 
 Runs without Ray. A file that cannot be judged is a line with an error code, and the others still get their verdict. A
 bundle that was fitted on faces judges the largest one, or with --faces each gives every face its line. A picture whose
-score settles nothing at the bundle's error rate has the label `uncertain` and a `reason`.
+score settles nothing, whose verdict would not survive being saved again, or that is unlike what the detector was
+measured on has the label `uncertain` and its `reasons`.
 """
 
 import json
@@ -40,6 +41,8 @@ class Config:
     faces: str = "largest"
     """Which faces are judged by a bundle that was fitted on faces: a key of FACES. A line has the box that was judged,
     in px of the upright picture."""
+    reencode: bool = True
+    """Judge three re-encodings of each picture too: a verdict that they turn is uncertain."""
     max_bad_fraction: float = 0.05
     """Exit with 2, after all lines, if more than this share of the files cannot be judged."""
 
@@ -61,10 +64,9 @@ def main(config: Config) -> None:
         num_files += 1
         lines: list[dict[str, Any]] = []
         try:
-            faces, image_id = judge_file(detector, file, config.faces)
+            faces, image_id = judge_file(detector, file, config)
             for face, judged in faces:
-                score = float(judged.scores[0])
-                verdict = judge(score, threshold, detector.band, detector.labels, id=image_id, uri=file)
+                verdict = judge(judged, threshold, detector.band, detector.labels, id=image_id, uri=file)
                 line = {"file": file, "task": detector.task, **asdict(verdict), "error": None}
                 del line["uri"]
                 line["scores"] = both(detector.labels, verdict.score)
@@ -96,23 +98,20 @@ def cuts_faces(detector: Detector) -> bool:
     return detector.preprocessing is not None and detector.preprocessing.crop == "face"
 
 
-def judge_file(detector: Detector, file: str, faces: str) -> tuple[list[tuple[Face | None, Judged]], str]:
+def judge_file(detector: Detector, file: str, config: Config) -> tuple[list[tuple[Face | None, Judged]], str]:
     """Return what the detector says of a file, or of the faces in it, and the file's id. Raises BadImage."""
     data = read_image(file)
     if isinstance(data, BadImage):
         raise data
     image = decode(data, min_side_px=detector.prepare.decode_side_px)
-    if not cuts_faces(detector):
-        return [(None, detector.judge_image(image))], picture_id(data)
-    assert detector.preprocessing is not None
-    found = find_faces(image)
-    if not found:
-        raise BadImage("no_face")
-    judged: list[tuple[Face | None, Judged]] = []
-    for face in FACES[faces](found):
-        pixels = detector.transform(detector.preprocessing.apply(image, face))
-        judged.append((face, detector.judge(pixels[None])))
-    return judged, picture_id(data)
+    found: list[Face | None] = [None]
+    if cuts_faces(detector):
+        found = [*FACES[config.faces](find_faces(image))]
+        if not found:
+            raise BadImage("no_face")
+    return [(face, detector.judge_image(image, face=face, reencode=config.reencode)) for face in found], picture_id(
+        data
+    )
 
 
 def both(labels: tuple[str, str], score: float) -> dict[str, float]:

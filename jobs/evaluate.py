@@ -10,7 +10,6 @@ does to the pictures.
 
 import json
 from dataclasses import asdict, dataclass
-from functools import partial
 
 from gencv.core import storage
 from gencv.core.errors import BadInput, UnknownName
@@ -20,7 +19,6 @@ from gencv.evaluate.generators import per_generator
 from gencv.evaluate.metrics import summarise
 from gencv.evaluate.thresholds import threshold_of
 from gencv.evaluate.uncertainty import uncertainty
-from gencv.evaluate.verdicts import words
 from gencv.models import bundle
 from gencv.pipelines.predict import predict
 from gencv.plots.pages import evaluation_report
@@ -40,6 +38,8 @@ class Config:
     """Which rows to judge: test, val, or train."""
     threshold: str = "eer"
     """Which of the bundle's thresholds decides."""
+    reencode: bool = True
+    """Judge three re-encodings of each picture too: a verdict that they turn is uncertain."""
     seed: int = 0
     batch_size: int = 0
     """Pictures in one forward pass; default: what suits the device."""
@@ -76,7 +76,8 @@ def main(config: Config, run: Run) -> None:
         batch_size=config.batch_size,
         address=config.address,
         workers=config.workers,
-        verdicts=partial(words, threshold=threshold.value, band=detector.band, labels=detector.labels),
+        reencode=config.reencode,
+        threshold=threshold.value,
     )
     metrics = summarise(predictions, threshold.value, prior=detector.calibrator.prior, seed=config.seed)
     doubts = uncertainty(predictions, threshold.value, detector.band, seed=config.seed)

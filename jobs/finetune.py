@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from gencv.core import storage
+from gencv.core.audits import audit_of
 from gencv.core.errors import UnknownName
 from gencv.core.manifest import Manifest
 from gencv.evaluate.decision import DecisionSettings
@@ -41,6 +42,8 @@ class Config:
     """A name of docs/recipes.md; the flags below change it."""
     settings: Recipe = field(default_factory=lambda: RECIPES["starter"])
     deciding: DecisionSettings = field(default_factory=DecisionSettings)
+    audit: str = ""
+    """Folder written by audit of the same manifest, for the bundle to name; without it the bundle says so."""
     scale: tuple[str, ...] = ()
     """Train tiny, small, and base networks, each apart."""
     treatments: tuple[str, ...] = ()
@@ -77,6 +80,7 @@ def main(config: Config, run: Run) -> None:
     variants = variants_of(manifest, config.settings, scales=config.scale, treatments=config.treatments, per=config.per)
     for variant in variants:
         require_trainable(variant, manifest)
+    audit = audit_of(config.audit, manifest)
     run.begin(manifest=manifest.digest())
     trained = []
     for variant in variants:
@@ -86,6 +90,7 @@ def main(config: Config, run: Run) -> None:
             manifest,
             out,
             deciding=config.deciding,
+            audit=audit,
             checkpoint_steps=config.checkpoint_steps,
             track=config.track,
             address=config.address,

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
+from gencv.core.audits import audit_of
 from gencv.core.embeddings import Embeddings
 from gencv.core.errors import BadInput, UnknownName
 from gencv.core.predictions import Predictions
 from gencv.core.record import Split
 from gencv.evaluate.decision import DecisionSettings, settle
 from gencv.evaluate.metrics import summarise
+from gencv.evaluate.scoping import bank_of, set_scope
 from gencv.images.preprocess import Preprocessing
 from gencv.models import bundle
 from gencv.models.detectors import ProbeDetector, task_of
@@ -34,6 +36,8 @@ class Config:
     """Folder written by embed."""
     out: str
     """Folder of this run and of the bundle: an absolute path or a URI."""
+    audit: str = ""
+    """Folder written by audit of the manifest that was embedded, to be named by the bundle; else it says so."""
     probe: str = "linear"
     """nearest, linear, or mlp."""
     deciding: DecisionSettings = field(default_factory=DecisionSettings)
@@ -63,16 +67,20 @@ def main(config: Config, run: Run) -> None:
         raise BadInput(
             f"{config.embeddings} was made by other weights of {encoder.space.encoder} than are here; embed again."
         )
+    audit = audit_of(config.audit, embeddings.manifest)
     run.begin(embeddings=embeddings.digest())
-    decision = settle(predictions(draft, embeddings, Split.VAL), config.deciding)
-    detector = replace(draft, **decision.fields())
+    drafted = predictions(draft, embeddings, Split.VAL)
+    decision = settle(drafted, config.deciding)
+    fitted_on = np.array(embeddings.manifest["id"])[rows_of(embeddings, Split.TRAIN)]
+    scope = set_scope(drafted, val.vectors, draft.prepare.side_px, train.vectors[bank_of(fitted_on)])
+    detector = replace(draft, **decision.fields(), scope=scope)
     judged = predictions(detector, embeddings, Split.VAL)
     threshold = decision.thresholds["eer"].value
     metrics = summarise(judged, threshold, prior=decision.calibrator.prior, seed=config.seed)
     bundle.save(
         detector,
         run.dir,
-        training={"manifest": embeddings.manifest.digest(), "counts": embeddings.manifest.counts()},
+        training={"manifest": embeddings.manifest.digest(), "audit": audit, "counts": embeddings.manifest.counts()},
         metrics={name: metric.text() for name, metric in metrics.items()},
     )
     run.finish(
@@ -102,8 +110,8 @@ def predictions(detector: ProbeDetector, embeddings: Embeddings, split: Split) -
     """Score the embeddings of a split: what predicting its pictures would give."""
     rows = rows_of(embeddings, split)
     table = embeddings.manifest.table.take(pa.array(rows))
-    scores = pa.array(detector.scores(embeddings.vectors[rows]))
-    return Predictions.of(table, pa.table({"score": scores, "error": table["error"]}))
+    said = embeddings.condition.take(pa.array(rows)).append_column("error", table["error"])
+    return Predictions.of(table, said.append_column("score", pa.array(detector.scores(embeddings.vectors[rows]))))
 
 
 if __name__ == "__main__":

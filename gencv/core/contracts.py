@@ -52,22 +52,9 @@ class Judged:
     """float32 [B, K], the probability of each kind of positive, were it one; K = 0 where the detector tells none."""
     features: np.ndarray
     """float32 [B, D], what the last layer saw."""
-
-
-class Detector(Protocol):
-    """Judge pictures for one task; it owns its preprocessing, so that nobody outside does it differently."""
-
-    @property
-    def prepare(self) -> Prepare: ...
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Names of the kinds of positives that it tells apart, families or generators; () for none."""
-        ...
-
-    @property
-    def num_features(self) -> int: ...
-
-    def judge(self, pixels: np.ndarray) -> Judged:
-        """Judge uint8 [B, S, S, 3], as `prepare` gives them."""
-        ...
+    lows: np.ndarray | None = None
+    """float32 [B], the least score of each picture and its re-encodings; None where they were not judged."""
+    highs: np.ndarray | None = None
+    """float32 [B], the greatest score of them."""
+    outside: list[tuple[str, ...]] | None = None
+    """B times the codes of `scope.OUTSIDE`; None where nobody looked."""

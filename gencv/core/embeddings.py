@@ -34,7 +34,8 @@ class Space(Settings):
 
 def vector_schema(dim: int) -> pa.Schema:
     """Return the schema of a part of vectors; a picture that failed has a null vector and an error code."""
-    return pa.schema([("id", pa.string()), ("vector", pa.list_(pa.float32(), dim)), ("error", pa.string())])
+    columns = [("id", pa.string()), ("vector", pa.list_(pa.float32(), dim)), ("error", pa.string())]
+    return pa.schema([*columns, ("side_px", pa.int32()), ("blur", pa.float32())])
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Embeddings:
     vectors: np.ndarray
     errors: list[str | None]
     space: Space
+    condition: pa.Table
+    """Columns side_px and blur, row by row: in which condition the picture was encoded, as in `Predictions`."""
 
     @classmethod
     def load(cls, folder: str) -> "Embeddings":
@@ -63,7 +66,8 @@ class Embeddings:
         table = tables.read_parts(storage.join(folder, VECTORS))
         if table["id"].to_pylist() != manifest["id"]:
             raise BadInput(f"The vectors in {folder} belong to other pictures than its manifest.")
-        return cls(manifest, matrix(table["vector"], space.dim), table["error"].to_pylist(), space)
+        condition = table.select(["side_px", "blur"])
+        return cls(manifest, matrix(table["vector"], space.dim), table["error"].to_pylist(), space, condition)
 
     @property
     def good(self) -> np.ndarray:

@@ -36,6 +36,7 @@ SCHEMA = pa.schema(
         ("caption", pa.list_(pa.string())),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("side_px", pa.int32()),  # of a stored picture: shorter side of the part that was cut out for it, as it came
         ("phash", pa.uint64()),
         ("error", pa.string()),  # a key of errors.IMAGE_FAULTS, or null
     ]

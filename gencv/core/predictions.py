@@ -1,6 +1,8 @@
 """Predictions: what a detector says of each picture, beside what is true."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +22,18 @@ SCHEMA = pa.schema(
         ("score", pa.float32()),  # P(positive) in [0, 1]; null where the picture gave no answer
         ("kind", pa.string()),  # the most likely kind of positive, were it one; null where none is told
         ("kind_score", pa.float32()),  # its probability among the kinds
+        ("score_low", pa.float32()),  # least score of the picture and its re-encodings; null where there were none
+        ("score_high", pa.float32()),  # greatest score of them
+        ("side_px", pa.int32()),  # shorter side of the part that was judged, as it came
+        ("blur", pa.float32()),  # of what the network saw: 0 sharp, 1 without any detail
+        ("outside", pa.list_(pa.string())),  # codes of `scope.OUTSIDE`; null where no scope was known
         ("verdict", pa.string()),  # what the picture is called, or `uncertain`; null without an answer or a threshold
-        ("verdict_reason", pa.string()),  # why it is uncertain, else null
+        ("reasons", pa.list_(pa.string())),  # why it is uncertain; empty for a certain verdict
         ("error", pa.string()),
     ]
 )
-SAID = ("score", "kind", "kind_score", "verdict", "verdict_reason", "error")
-"""The columns that a detector fills."""
+SAID = SCHEMA.names[SCHEMA.get_field_index("score") :]
+"""The columns that judging fills."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Predictions:
     @classmethod
     def of(cls, rows: pa.Table, said: pa.Table) -> "Predictions":
         """Put what a detector said (columns of SAID, score and error at least) beside N rows of a manifest."""
-        table = rows.drop_columns(["error"])
+        table = rows.drop_columns([name for name in SAID if name in rows.column_names])
         for name in SAID:
             kind = SCHEMA.field(name).type
             column = said[name].cast(kind) if name in said.column_names else pa.nulls(len(rows), kind)
@@ -56,7 +63,11 @@ class Predictions:
     @property
     def scores(self) -> np.ndarray:
         """float64 [N], P(positive); NaN where there is no answer."""
-        return np.array([np.nan if s is None else s for s in self.table["score"].to_pylist()], np.float64)
+        return self.numbers("score")
+
+    def numbers(self, name: str) -> np.ndarray:
+        """float64 [N]: a column of numbers, NaN where it is null."""
+        return np.array([np.nan if value is None else value for value in self.table[name].to_pylist()], np.float64)
 
     def column(self, name: str) -> np.ndarray:
         """str [N]: generator, family, group, or any other text column."""
@@ -70,20 +81,24 @@ class Predictions:
     def where(self, mask: np.ndarray) -> "Predictions":
         return Predictions(self.table.filter(pa.array(mask)))
 
+    def in_split(self, split: Split) -> np.ndarray:
+        """bool [N]: which rows are of a split."""
+        return np.asarray(self.column("split") == split.value)
+
     def split(self, split: Split) -> "Predictions":
-        return self.where(self.column("split") == split.value)
+        return self.where(self.in_split(split))
 
     def rescored(self, scores: np.ndarray) -> "Predictions":
         """Return the same rows with other scores, float [N], NaN where there is no answer; verdicts stay."""
         column = pa.array(scores, pa.float32(), mask=np.isnan(scores))
         return Predictions(self.table.set_column(self.table.column_names.index("score"), "score", column))
 
-    def judged(self, verdicts: np.ndarray, reasons: np.ndarray) -> "Predictions":
-        """Return the same rows with verdicts and their reasons, str or None [N]."""
+    def filled(self, **columns: Sequence[Any]) -> "Predictions":
+        """Return the same rows with other values in some columns, [N] each."""
         table = self.table
-        for name, values in (("verdict", verdicts), ("verdict_reason", reasons)):
-            column = pa.array(values.tolist(), pa.string())
-            table = table.set_column(table.column_names.index(name), name, column)
+        for name, values in columns.items():
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, pa.array(values, SCHEMA.field(name).type))
         return Predictions(table)
 
     def answered(self) -> "Predictions":

@@ -8,7 +8,7 @@ from gencv.evaluate import metrics
 from gencv.evaluate.intervals import NUM_REPLICATES, Statistics, bootstrap
 from gencv.evaluate.metrics import NO_ANSWER, Metric
 from gencv.evaluate.replicates import ratio
-from gencv.evaluate.verdicts import decide
+from gencv.evaluate.verdicts import decide_all
 
 CLASS_OF = {
     "uncertain_genuine": 0,
@@ -37,7 +37,9 @@ def uncertainty(
     labels, groups = rows.labels.astype(int), metrics.clusters(rows, cluster)
     if not len(rows):
         return {name: Metric(None, reason=NO_ANSWER) for name in TITLES}
-    statistics = _statistics_of(labels, groups, *decide(rows.scores, threshold, band))
+    called, reasons = decide_all(rows, threshold, band)
+    uncertain = np.array([bool(codes) for codes in reasons])
+    statistics = _statistics_of(labels, groups, called, uncertain)
     points = statistics(np.ones((1, len(rows))))
     intervals = bootstrap(statistics, groups, labels, num_replicates=num_replicates, seed=seed)
     found = {}
@@ -50,9 +52,8 @@ def uncertainty(
     return found
 
 
-def _statistics_of(labels: np.ndarray, groups: np.ndarray, called: np.ndarray, reasons: np.ndarray) -> Statistics:
+def _statistics_of(labels: np.ndarray, groups: np.ndarray, called: np.ndarray, uncertain: np.ndarray) -> Statistics:
     """Return a function from weights [R, N] to each figure, from one product a replicate."""
-    uncertain = reasons != ""
     wrong = ~uncertain & (called != (labels == 1))
     _, codes = np.unique(groups, return_inverse=True)
     share = np.zeros(len(labels))  # of its group within its class

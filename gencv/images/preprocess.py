@@ -102,7 +102,7 @@ class Preprocessing(Settings):
 
     def store(self, image: np.ndarray, image_id: str, split: str) -> bytes:
         """Return the file to train on: a JPEG, or a PNG where no compression applies. Raises BadImage."""
-        pixels = self._resized(image)
+        pixels = self._resized(self.cut(image))
         if self._is_blurred(image_id, split):
             pixels = blur(pixels, self.blur_sigma_px, self.blur_kernel_px)
         quality = self._quality(image_id, split)
@@ -113,7 +113,7 @@ class Preprocessing(Settings):
 
         face: cut out this one, of several, in place of what `crop` says. Raises BadImage.
         """
-        pixels = self._resized(image, face)
+        pixels = self._resized(self.cut(image, face))
         quality = self._usual_quality
         return pixels if quality is None else decode(encode_jpeg(pixels, quality))
 
@@ -140,8 +140,11 @@ class Preprocessing(Settings):
         cut = "" if self.crop == "none" else f"largest {self.crop} at {self.margin:g} times its side, "
         return f"{cut}{self.size_px} x {self.size_px} px, {jpeg}"
 
-    def _resized(self, image: np.ndarray, face: Face | None = None) -> np.ndarray:
-        part = CROPS[self.crop](image, self.margin) if face is None else crop_face(image, face, self.margin)
+    def cut(self, image: np.ndarray, face: Face | None = None) -> np.ndarray:
+        """Return the part that `store` and `apply` look at: around `face`, or what `crop` says. Raises BadImage."""
+        return CROPS[self.crop](image, self.margin) if face is None else crop_face(image, face, self.margin)
+
+    def _resized(self, part: np.ndarray) -> np.ndarray:
         return resize(part, self.size_px, self.size_px, self.interpolation)
 
     def _is_blurred(self, image_id: str, split: str) -> bool:

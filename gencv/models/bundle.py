@@ -1,8 +1,9 @@
 """A detector bundle: a folder that holds all of a detector but the weights of an encoder.
 
     detector.json         task, labels, network or encoder and probe, preprocessing, calibrator, thresholds, band of
-                          uncertain scores, training facts, metrics
+                          uncertain scores, scope, training facts, metrics
     weights.safetensors   the tensors of the network or of the probe
+    scope.safetensors     features of some training pictures, to tell others from them
     golden.safetensors    a few pictures and the scores that they must get
     README.md             a model card in the hub's format
 
@@ -23,11 +24,12 @@ from safetensors.numpy import save as save_arrays
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from gencv.core import storage
+from gencv.core import audits, storage
 from gencv.core.band import Band
 from gencv.core.calibrator import Calibrator
 from gencv.core.embeddings import Space
 from gencv.core.errors import BadInput, BrokenBundle
+from gencv.core.scope import Scope
 from gencv.core.seeds import rng_for
 from gencv.images.preprocess import Preprocessing
 from gencv.images.transform import Transform, resize
@@ -60,9 +62,12 @@ def save(detector: Detector, folder: str, *, training: dict[str, Any], metrics: 
         "calibrator": detector.calibrator.to_dict(),
         "thresholds": detector.thresholds,
         "band": detector.band.to_dict() if detector.band else None,
+        "scope": detector.scope.limits(),
         "training": training,
         "metrics": metrics,
     }
+    bank = save_arrays({"bank": detector.scope.bank})
+    storage.write_bytes(storage.join(folder, "scope.safetensors"), bank)
     storage.write_bytes(storage.join(folder, "weights.safetensors"), save_tensors(contiguous(tensors)))
     storage.write_bytes(storage.join(folder, "golden.safetensors"), save_arrays(golden))
     storage.write_bytes(storage.join(folder, "README.md"), card(description).encode())
@@ -78,6 +83,7 @@ def load(folder: str, *, device: str = "auto") -> Detector:
     try:
         tensors = load_tensors(storage.read_bytes(storage.join(folder, "weights.safetensors")))
         golden = load_arrays(storage.read_bytes(storage.join(folder, "golden.safetensors")))
+        bank = load_arrays(storage.read_bytes(storage.join(folder, "scope.safetensors")))["bank"]
     except (OSError, SafetensorError) as error:
         raise BrokenBundle(f"{folder} is incomplete: {error}") from None
     preprocessing = description["preprocessing"]
@@ -86,6 +92,7 @@ def load(folder: str, *, device: str = "auto") -> Detector:
         "calibrator": Calibrator.from_dict(description["calibrator"]),
         "thresholds": description["thresholds"],
         "band": Band.from_dict(description["band"]) if description["band"] else None,
+        "scope": Scope(**description["scope"], bank=bank),
         "preprocessing": Preprocessing.from_dict(preprocessing) if preprocessing else None,
     }
     try:
@@ -113,6 +120,7 @@ def describe(folder: str) -> dict[str, Any]:
         Calibrator.from_dict(description["calibrator"]), dict(description["thresholds"]), description["preprocessing"]
         if description["band"] is not None:
             Band.from_dict(description["band"])
+        Scope(**description["scope"])
         known = known and KINDS[description["kind"]].is_known(description)
     except (ValueError, KeyError, TypeError, BadInput) as error:
         raise BrokenBundle(f"{place} cannot be read: {error!r}") from None
@@ -123,7 +131,8 @@ def describe(folder: str) -> dict[str, Any]:
 
 def digest(folder: str) -> str:
     """Digest what decides a bundle's scores and verdicts."""
-    parts = (storage.read_bytes(storage.join(folder, name)) for name in ("detector.json", "weights.safetensors"))
+    names = ("detector.json", "weights.safetensors", "scope.safetensors")
+    parts = (storage.read_bytes(storage.join(folder, name)) for name in names)
     return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
 
 
@@ -205,6 +214,7 @@ def card(description: dict[str, Any]) -> str:
     )
     band = description["band"]
     promise = Band.from_dict(band).describe((genuine, positive)) if band else "No error rate is promised."
+    scope = Scope(**description["scope"])
     metrics = "\n".join(f"| {name} | {value} |" for name, value in description["metrics"].items())
     counts = json.dumps(description["training"].get("counts", {}), indent=1)
     return f"""---
@@ -221,7 +231,7 @@ pictures with `python jobs/check.py FILES --bundle THIS_FOLDER`.
 
 ## Fitted on
 
-Manifest `{description["training"].get("manifest", "unknown")}`. Not audited for shortcuts.
+Manifest `{description["training"].get("manifest", "unknown")}`. {audits.describe(description["training"].get("audit"))}
 
 ```json
 {counts}
@@ -239,7 +249,7 @@ Thresholds, set on validation only, with the error rates measured there:
 |---|---|---|---|
 {thresholds}
 
-Calibration: {Calibrator.from_dict(description["calibrator"]).describe()}. {promise}
+Calibration: {Calibrator.from_dict(description["calibrator"]).describe()}. {promise} {scope.describe()}
 
 ## Limits
 

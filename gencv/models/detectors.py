@@ -14,7 +14,9 @@ from gencv.core.band import Band
 from gencv.core.calibrator import Calibrator
 from gencv.core.contracts import Encoder, Judged
 from gencv.core.embeddings import Space
-from gencv.core.errors import BadInput
+from gencv.core.scope import Scope
+from gencv.images.chain import Chain
+from gencv.images.faces import Face
 from gencv.images.preprocess import Preprocessing
 from gencv.images.transform import Transform
 from gencv.models.losses import Heads
@@ -33,36 +35,6 @@ def task_of(families: set[str]) -> str:
     return "spoof" if families and families <= SPOOF_FAMILIES else "generated"
 
 
-@dataclass(frozen=True)
-class Chain:
-    """What a detector does to a decoded picture: its preprocessing, then its encoder's transform."""
-
-    preprocessing: Preprocessing | None
-    transform: Transform
-
-    @property
-    def decode_side_px(self) -> int | None:
-        return self.preprocessing.decode_side_px if self.preprocessing else self.transform.decode_side_px
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        return self.transform(self.preprocessing.apply(image) if self.preprocessing else image)
-
-    def for_pictures(self, preprocessed: dict[str, Any] | None) -> "Chain":
-        """Return the chain for pictures that were preprocessed before, so that nothing is done twice.
-
-        Raises BadInput if they were preprocessed in another way than this detector was fitted with.
-        """
-        if preprocessed is None:
-            return self
-        if self.preprocessing is None or preprocessed != self.preprocessing.to_dict():
-            mine = self.preprocessing.to_dict() if self.preprocessing else None
-            raise BadInput(
-                f"These pictures were preprocessed as {preprocessed}, the detector expects {mine}; "
-                "give the raw manifest."
-            )
-        return replace(self, preprocessing=None)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Detector:
     """What every detector has: a task, a calibrator, thresholds, the preprocessing that it was fitted with."""
@@ -74,6 +46,8 @@ class Detector:
     """By name: value, expected error rates, and what they were set on; a value of None says why in `reason`."""
     band: Band | None = None
     """The scores that are called `uncertain`, and the error rate that this promises."""
+    scope: Scope = field(default_factory=Scope)
+    """Which pictures it was measured on; one outside is called `uncertain`."""
 
     @property
     def transform(self) -> Transform:
@@ -120,9 +94,22 @@ class Detector:
         """Logits [B] -> float32 [B], P(positive) as calibrated."""
         return self.calibrator(logits).astype(np.float32)
 
-    def judge_image(self, image: np.ndarray) -> Judged:
-        """Judge one picture, uint8 RGB [H, W, 3]; B is 1 in what comes back."""
-        return self.judge(self.prepare(image)[None])
+    def judge_image(self, image: np.ndarray, *, face: Face | None = None, reencode: bool = False) -> Judged:
+        """Judge one picture, uint8 RGB [H, W, 3], and say whether it is outside the scope; B is 1.
+
+        face: judge this one, of several. reencode: give the range of the scores of its re-encodings. Raises BadImage.
+        """
+        picture = self.prepare.examine(image, face=face, reencode=reencode)
+        views = self.judge(picture.views)
+        sides, blurs = np.array([picture.side_px], float), np.array([picture.blur])
+        return Judged(
+            scores=views.scores[:1],
+            kinds=views.kinds[:1],
+            features=views.features[:1],
+            lows=views.scores.min(keepdims=True),
+            highs=views.scores.max(keepdims=True),
+            outside=self.scope.outside(sides, blurs, views.features[:1]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

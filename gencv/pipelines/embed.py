@@ -13,6 +13,7 @@ from gencv.core import storage
 from gencv.core.contracts import Encoder
 from gencv.core.embeddings import SPACE, VECTORS, vector_column, vector_schema
 from gencv.core.manifest import Manifest
+from gencv.images.chain import Chain
 from gencv.images.preprocess import Preprocessing
 from gencv.models.encoders import load_encoder
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
@@ -35,27 +36,29 @@ class BuildEncoder:
 
         def infer(part: pa.Table) -> pa.Table:
             vectors = in_batches(encoder.images, part, encoder.space.dim, self.batch_size or BATCH_SIZE[device])
-            columns = {"id": part["id"], "vector": vector_column(vectors), "error": part["error"]}
+            columns = {name: part[name] for name in ("id", "error", "side_px", "blur")}
+            columns["vector"] = vector_column(vectors[:, 0])
             return pa.table(columns, schema=vector_schema(encoder.space.dim))
 
         return infer
 
 
 def in_batches(infer: Callable[[np.ndarray], np.ndarray], part: pa.Table, dim: int, batch_size: int) -> np.ndarray:
-    """Run prepared pictures in batches of one shape; returns float32 [N, D], NaN for a row with an error.
+    """Run all views of pictures in batches of one shape; returns float32 [N, V, D], NaN for a row with an error.
 
     The last batch is filled up with its own first picture, so that a network compiled or tuned for one shape sees
     no other.
     """
-    pixels, good = stack(part)
-    vectors = np.full((len(good), dim), np.nan, np.float32)
+    views, good = stack(part)
+    pixels = views.reshape(-1, *views.shape[2:])
+    vectors = np.full((len(good), views.shape[1], dim), np.nan, np.float32)
     found = []
     for start in range(0, len(pixels), batch_size):
         batch = pixels[start : start + batch_size]
         filled = np.concatenate([batch, np.repeat(batch[:1], batch_size - len(batch), axis=0)])
         found.append(infer(filled)[: len(batch)])
     if found:
-        vectors[good] = np.concatenate(found)
+        vectors[good] = np.concatenate(found).reshape(-1, *vectors.shape[1:])
     return vectors
 
 
@@ -79,7 +82,9 @@ def embed(
             name="embed",
             out_dir=storage.join(out, VECTORS),
             num_parts=manifest.num_parts,
-            prepare=ReadPixels(manifest_dir, encoder.transform, manifest.preprocessing is not None, augment),
+            prepare=ReadPixels(
+                manifest_dir, Chain(None, encoder.transform), manifest.preprocessing is not None, augment
+            ),
             build=BuildEncoder(encoder.space.encoder, batch_size),
         ),
         address=address,

@@ -14,6 +14,7 @@ from gencv.core.predictions import Predictions
 from gencv.core.record import Split
 from gencv.evaluate.decision import Decision, DecisionSettings, settle
 from gencv.evaluate.metrics import summarise
+from gencv.evaluate.scoping import bank_of, set_scope
 from gencv.images.preprocess import Preprocessing
 from gencv.models import bundle
 from gencv.models.detectors import NetworkDetector, Runner, task_of
@@ -22,7 +23,7 @@ from gencv.models.fitting import best_epoch
 from gencv.models.losses import Heads
 from gencv.models.optimising import build_optimizer
 from gencv.models.recipes import Recipe
-from gencv.pipelines.predict import predict
+from gencv.pipelines.predict import in_scope, predict
 from gencv.pipelines.train import Training, build, kinds_of, plan_of, train
 
 JUDGED = "judged"
@@ -152,6 +153,7 @@ def finetune(
     out: str,
     *,
     deciding: DecisionSettings,
+    audit: dict[str, Any] | None = None,
     checkpoint_steps: int = 0,
     track: tuple[str, ...] = (),
     address: str | None = None,
@@ -160,7 +162,7 @@ def finetune(
     """Train one variant in `out`, or go on, and leave its bundle there; returns what it says of the test rows.
 
     deciding: how calibration, thresholds, and the uncertain band are set, on the validation rows and nothing else.
-    Raises what `train` does.
+    audit: what an audit said of the manifest. Raises what `train` does.
     """
     manifest = variant.manifest_of(manifest)
     recipe, kinds = variant.recipe, kinds_of(manifest, variant.recipe)
@@ -180,19 +182,29 @@ def finetune(
     )
     facts = {
         "manifest": manifest.digest(),
+        "audit": audit,
         "counts": manifest.counts(),
         "recipe": recipe.to_dict(),
         "epochs": len(history),
         "best_epoch": best_epoch(history),
     }
     bundle.save(detector, out, training=facts, metrics={})  # not calibrated yet: it judges first
-    judged = manifest.where([split in (Split.VAL, Split.TEST) for split in manifest["split"]])
+    fitted = manifest.where(split=Split.TRAIN)
+    remembered = {fitted["id"][row] for row in bank_of(fitted["id"])}
+    splits = manifest["split"]
+    judged = manifest.where(
+        [split != Split.TRAIN or row_id in remembered for row_id, split in zip(manifest["id"], splits, strict=True)]
+    )
     judged_dir = storage.join(out, JUDGED)
     judged.save(judged_dir)
-    predictions, _, _ = predict(out, detector, judged_dir, judged, judged_dir, address=address, workers=workers)
+    predictions, features, _ = predict(out, detector, judged_dir, judged, judged_dir, address=address, workers=workers)
     decision = settle(predictions.split(Split.VAL), deciding)
-    val, test = (decision.rescored(predictions.split(split)) for split in (Split.VAL, Split.TEST))
-    detector = replace(detector, **decision.fields())
+    is_train, is_val = predictions.in_split(Split.TRAIN), predictions.in_split(Split.VAL)
+    side_px = detector.prepare.side_px
+    scope = set_scope(predictions.where(is_val), features[is_val], side_px, features[is_train])
+    predictions = in_scope(decision.rescored(predictions), features, scope)
+    val, test = predictions.split(Split.VAL), predictions.split(Split.TEST)
+    detector = replace(detector, **decision.fields(), scope=scope)
     prior = decision.calibrator.prior
     metrics = summarise(val, decision.thresholds["eer"].value, prior=prior, seed=recipe.seed)
     bundle.save(detector, out, training=facts, metrics={name: metric.text() for name, metric in metrics.items()})
@@ -201,7 +213,7 @@ def finetune(
         detector=detector,
         history=history,
         decision=decision,
-        fitted=manifest.where(split=Split.TRAIN),
+        fitted=fitted,
         test=judged.where(split=Split.TEST),
         predictions=test,
         val=val,

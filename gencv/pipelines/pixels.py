@@ -1,57 +1,68 @@
 """From a part of a manifest to a network's input: read, decode, augment, transform."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from gencv.core.contracts import Prepare
 from gencv.core.errors import BadImage
 from gencv.core.manifest import read_part
+from gencv.images.chain import Chain, Examined
 from gencv.images.decode import decode
 from gencv.images.preprocess import Preprocessing
 
 Made = TypeVar("Made")
+PIXELS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("error", pa.string()),
+        ("pixels", pa.binary()),  # uint8 [V, S, S, 3], null for a picture with an error
+        ("num_views", pa.int32()),  # V, the same for all pictures: itself, and its re-encodings if they were asked for
+        ("side_px", pa.int32()),  # shorter side of the part that is judged, as it came
+        ("blur", pa.float32()),  # `blur_of` what is judged
+    ]
+)
 
 
 @dataclass(frozen=True)
 class ReadPixels:
-    """Part number -> `id`, `error`, and `pixels`: the bytes of uint8 [S, S, 3], null for a picture with an error.
+    """Part number -> rows of PIXELS_SCHEMA.
 
     stored: the pictures are what `preprocess` stored, which is decoded whole, as the detector does in memory.
     augment: makes of each raw picture what `preprocess` would have stored, blur and all, before `prepare` sees it.
+    reencode: let each picture have the views that REENCODINGS make of it.
     """
 
     manifest_dir: str
-    prepare: Prepare
+    prepare: Chain
     stored: bool = False
     augment: Preprocessing | None = None
+    reencode: bool = False
 
     def __call__(self, part: int) -> pa.Table:
-        ids, pixels, errors = map_pictures(
-            self.manifest_dir, part, lambda data, image_id, split: self.read(data, image_id, split).tobytes()
-        )
-        return pa.table({"id": ids, "error": errors, "pixels": pixels})
+        rows, examined, errors = try_pictures(self.manifest_dir, part, self.read)
+        sides = rows["side_px"].to_pylist() if self.stored else [picture and picture.side_px for picture in examined]
+        columns = {
+            "id": rows["id"],
+            "error": errors,
+            "pixels": [picture and picture.views.tobytes() for picture in examined],
+            "num_views": [picture and len(picture.views) for picture in examined],
+            "side_px": sides,
+            "blur": [picture and picture.blur for picture in examined],
+        }
+        return pa.table(columns, PIXELS_SCHEMA)
 
-    def read(self, data: bytes, image_id: str, split: str) -> np.ndarray:
-        """Return one picture's uint8 [S, S, 3]. Raises BadImage."""
+    def read(self, data: bytes, image_id: str, split: str) -> Examined:
+        """Return what is judged of one picture. Raises BadImage."""
         if self.augment is not None:
-            data = self.augment.store(decode(data, min_side_px=self.augment.decode_side_px), image_id, split)
-            return self.prepare(decode(data))
-        return self.prepare(decode(data, min_side_px=None if self.stored else self.prepare.decode_side_px))
-
-
-def map_pictures(
-    manifest_dir: str, part: int, make: Callable[[bytes, str, str], bytes]
-) -> tuple[pa.ChunkedArray, pa.Array, pa.Array]:
-    """Make something of every picture of a part: (bytes, id, split) -> bytes.
-
-    Returns ids, what was made, and error codes, row by row, as `try_pictures` does.
-    """
-    rows, made, errors = try_pictures(manifest_dir, part, make)
-    return rows["id"], pa.array(made, pa.binary()), pa.array(errors, pa.string())
+            part = self.augment.cut(decode(data, min_side_px=self.augment.decode_side_px))
+            stored = self.augment.whole.store(part, image_id, split)
+            return replace(self.prepare.examine(decode(stored)), side_px=min(part.shape[:2]))
+        image = decode(data, min_side_px=None if self.stored else self.prepare.decode_side_px)
+        return self.prepare.examine(image, reencode=self.reencode)
 
 
 def try_pictures(
@@ -83,10 +94,11 @@ def try_pictures(
 
 
 def stack(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Return the good rows of a part as uint8 [B, S, S, 3], and bool [N] that says which they are."""
+    """Return the views of the good rows of a part as uint8 [B, V, S, S, 3], and bool [N] that says which they are."""
     good = table["pixels"].is_valid().to_numpy()
     values = [value.as_buffer() for value in table["pixels"].drop_null()]
     if not values:
-        return np.empty((0, 0, 0, 3), np.uint8), good
-    side = round((len(values[0]) / 3) ** 0.5)
-    return np.stack([np.frombuffer(value, np.uint8).reshape(side, side, 3) for value in values]), good
+        return np.empty((0, 1, 0, 0, 3), np.uint8), good
+    num_views = pc.max(table["num_views"]).as_py()
+    side = round((len(values[0]) / 3 / num_views) ** 0.5)
+    return np.stack([np.frombuffer(value, np.uint8).reshape(num_views, side, side, 3) for value in values]), good

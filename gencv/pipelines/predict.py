@@ -1,6 +1,5 @@
 """Score a manifest with a detector bundle."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,8 @@ from gencv.core import storage, tables
 from gencv.core.embeddings import matrix, vector_column
 from gencv.core.manifest import Manifest
 from gencv.core.predictions import Predictions
+from gencv.core.scope import Scope
+from gencv.evaluate.verdicts import words
 from gencv.models import bundle
 from gencv.models.detectors import Detector
 from gencv.pipelines.embed import BATCH_SIZE, in_batches
@@ -32,22 +33,22 @@ class BuildDetector:
         torch.set_num_threads(threads or torch.get_num_threads())
         detector = bundle.load(self.bundle_dir, device=device)
         num_kinds = len(detector.kinds)
+        dim = 1 + num_kinds + detector.num_features
 
         def judge(pixels: np.ndarray) -> np.ndarray:
             judged = detector.judge(pixels)
             return np.concatenate([judged.scores[:, None], judged.kinds, judged.features], axis=1)
 
         def infer(part: pa.Table) -> pa.Table:
-            dim = 1 + num_kinds + detector.num_features
             told = in_batches(judge, part, dim, self.batch_size or BATCH_SIZE[device])
-            scores, kinds, features = np.split(told, [1, 1 + num_kinds], axis=1)
+            scores = told[:, :, 0]
+            _, kinds, features = np.split(told[:, 0], [1, 1 + num_kinds], axis=1)
             bad = np.isnan(scores[:, 0])
-            columns = {
-                "id": part["id"],
-                "score": pa.array(scores[:, 0], mask=bad),
-                "features": vector_column(features),
-                "error": part["error"],
-            }
+            columns = {name: part[name] for name in ("id", "error", "side_px", "blur")}
+            columns |= {"score": pa.array(scores[:, 0], mask=bad), "features": vector_column(features)}
+            if scores.shape[1] > 1:
+                columns["score_low"] = pa.array(scores.min(1), mask=bad)
+                columns["score_high"] = pa.array(scores.max(1), mask=bad)
             if num_kinds:
                 names = np.array(detector.kinds, dtype=object)[np.nan_to_num(kinds).argmax(1)]
                 columns["kind"] = pa.array(names, pa.string(), mask=bad)
@@ -67,12 +68,13 @@ def predict(
     batch_size: int = 0,
     address: str | None = None,
     workers: int = 0,
-    verdicts: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None,
+    reencode: bool = False,
+    threshold: float | None = None,
 ) -> tuple[Predictions, np.ndarray, dict[str, Any]]:
     """Score every row of a manifest into `out`; returns predictions, features float32 [N, D], and map_parts' facts.
 
-    Raw pictures go through the detector's whole preprocessing; preprocessed ones through what is left of it. verdicts:
-    scores [N] to verdicts and their reasons, as `evaluate.verdicts.words` gives them; None leaves both columns empty.
+    Raw pictures go through the detector's whole preprocessing; preprocessed ones through what is left of it. reencode:
+    judge each picture's re-encodings too, three more passes. threshold: give verdicts; None leaves them out.
     """
     scores_dir = storage.join(out, SCORES)
     prepare = detector.prepare.for_pictures(manifest.preprocessing)
@@ -81,7 +83,7 @@ def predict(
             name="predict",
             out_dir=scores_dir,
             num_parts=manifest.num_parts,
-            prepare=ReadPixels(manifest_dir, prepare, manifest.preprocessing is not None),
+            prepare=ReadPixels(manifest_dir, prepare, manifest.preprocessing is not None, reencode=reencode),
             build=BuildDetector(bundle_dir, batch_size),
         ),
         address=address,
@@ -89,8 +91,15 @@ def predict(
     )
     scored = tables.read_parts(scores_dir)
     assert scored["id"].to_pylist() == manifest["id"]
-    predictions = Predictions.of(manifest.table, scored)
-    if verdicts is not None:
-        predictions = predictions.judged(*verdicts(predictions.scores))
+    predictions, features = Predictions.of(manifest.table, scored), matrix(scored["features"], detector.num_features)
+    predictions = in_scope(predictions, features, detector.scope)
+    if threshold is not None:
+        predictions = words(predictions, threshold, detector.band, detector.labels)
     tables.write_table(predictions.table, storage.join(out, "predictions.parquet"))
-    return predictions, matrix(scored["features"], detector.num_features), done
+    return predictions, features, done
+
+
+def in_scope(predictions: Predictions, features: np.ndarray, scope: Scope) -> Predictions:
+    """Return the same rows with what of them is outside the scope. features: float32 [N, D], row by row."""
+    outside = scope.outside(predictions.numbers("side_px"), predictions.numbers("blur"), features)
+    return predictions.filled(outside=outside)

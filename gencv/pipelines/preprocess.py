@@ -11,7 +11,9 @@ from gencv.core.manifest import IMAGE_SCHEMA, IMAGES, Manifest
 from gencv.images.decode import decode
 from gencv.images.preprocess import Preprocessing
 from gencv.pipelines.parts import PartWork, map_parts
-from gencv.pipelines.pixels import map_pictures
+from gencv.pipelines.pixels import try_pictures
+
+STORED_SCHEMA = IMAGE_SCHEMA.append(pa.field("side_px", pa.int32()))
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,14 @@ class StorePictures:
     preprocessing: Preprocessing
 
     def __call__(self, part: int) -> pa.Table:
-        _, stored, errors = map_pictures(self.manifest_dir, part, self.store)
-        return pa.table([stored, errors], schema=IMAGE_SCHEMA)
+        _, made, errors = try_pictures(self.manifest_dir, part, self.store)
+        stored, sides_px = zip(*(one or (None, None) for one in made), strict=True)
+        return pa.table([stored, errors, sides_px], schema=STORED_SCHEMA)
 
-    def store(self, data: bytes, image_id: str, split: str) -> bytes:
-        """Return one picture's stored file. Raises BadImage."""
-        image = decode(data, min_side_px=self.preprocessing.decode_side_px)
-        return self.preprocessing.store(image, image_id, split)
+    def store(self, data: bytes, image_id: str, split: str) -> tuple[bytes, int]:
+        """Return one picture's stored file, and the shorter side of what was cut out for it. Raises BadImage."""
+        part = self.preprocessing.cut(decode(data, min_side_px=self.preprocessing.decode_side_px))
+        return self.preprocessing.whole.store(part, image_id, split), min(part.shape[:2])
 
 
 def preprocess(
@@ -56,7 +59,8 @@ def preprocess(
         address=address,
         workers=workers,
     )
-    errors = tables.read_parts(images_dir, ["error"])["error"]
+    made = tables.read_parts(images_dir, ["error", "side_px"])
+    errors = made["error"]
     size = pc.if_else(pc.is_null(errors), pa.scalar(preprocessing.size_px, pa.int32()), None)
     places = range(len(manifest))
     columns = {
@@ -64,11 +68,12 @@ def preprocess(
         "row": pa.array([place % tables.ROWS_PER_PART for place in places], pa.int32()),
         "width": size,
         "height": size,
+        "side_px": made["side_px"],
         "error": errors,
     }
     table = manifest.table
     for name, column in columns.items():
         table = table.set_column(table.column_names.index(name), name, column)
-    made = replace(Manifest(table), images_dir=images_dir, preprocessing=preprocessing.to_dict())
-    made.save(out)
-    return made, done
+    stored = replace(Manifest(table), images_dir=images_dir, preprocessing=preprocessing.to_dict())
+    stored.save(out)
+    return stored, done

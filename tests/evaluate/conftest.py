@@ -1,6 +1,7 @@
 """Predictions to measure: drawn from two bells of known distance, with generators of known difficulty."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ def make_predictions(
     generators: list[str] | None = None,
     groups: list[str | None] | None = None,
     split: str = "val",
+    **said: list[Any],
 ) -> Predictions:
     """Wrap plain columns; a NaN score becomes a picture without an answer."""
     num = len(labels)
@@ -29,13 +31,10 @@ def make_predictions(
         "group": groups or [None] * num,
         "split": [split] * num,
         "score": [None if np.isnan(score) else float(score) for score in scores],
-        "kind": [None] * num,
-        "kind_score": [None] * num,
-        "verdict": [None] * num,
-        "verdict_reason": [None] * num,
         "error": ["corrupt" if np.isnan(score) else None for score in scores],
+        **said,
     }
-    return Predictions(pa.table(columns, schema=SCHEMA))
+    return Predictions(pa.table({name: columns.get(name, [None] * num) for name in SCHEMA.names}, schema=SCHEMA))
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,9 @@ def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: str
     sure = [line for line in lines if line["label"] != "uncertain"]
     assert all((line["label"] == "spoof") == (line["score"] >= threshold) for line in sure)
     assert [line["label"] for line in lines] == [row["verdict"] for row in some]
-    assert [line["reason"] or None for line in lines] == [row["verdict_reason"] for row in some]
+    assert [line["reasons"] for line in lines] == [row["reasons"] for row in some]
+    assert all(row["score_low"] <= row["score"] <= row["score_high"] for row in some)
+    assert {row["side_px"] for row in predictions if row["score"] is not None} == {120}
 
     # And the training path: what the probe was fitted on is what the batch path scores, where nothing was blurred.
     detector = bundle.load(str(runs["bundle"]), device="cpu")

@@ -11,6 +11,7 @@ from gencv.core.band import Band
 from gencv.core.calibrator import Calibrator
 from gencv.core.contracts import Encoder
 from gencv.core.errors import BadInput, BrokenBundle
+from gencv.core.scope import Scope
 from gencv.images.preprocess import Preprocessing
 from gencv.models import bundle
 from gencv.models.detectors import Detector, NetworkDetector, ProbeDetector, Runner, task_of
@@ -44,6 +45,7 @@ THRESHOLDS = {
 COOL = Calibrator(kind="temperature", slope=1 / 1.5, prior=0.5, num_genuine=9, num_positive=9)
 BENT = Calibrator(kind="isotonic", knots=(-1.0, 0.0, 2.0), heights=(-3.0, 0.5, 1.0), slope=0.1, prior=0.3)
 BAND = Band(error_rate=0.05, upper=0.6, lower=0.3, num_genuine_groups=40, num_positive_groups=40)
+SCOPE = Scope(least_side_px=100, most_blur=0.7, bank=np.eye(8, 1280, dtype=np.float16), most_distance=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,9 @@ def wide(data: Labelled) -> Labelled:
 
 def detector(encoder: Encoder, kind: str = "linear", **fields: object) -> ProbeDetector:
     probe = fit_probe(kind, wide(blobs(60, 0)), wide(blobs(60, 1)), seed=0)
-    made = ProbeDetector(encoder=encoder, probe=probe, task="spoof", calibrator=COOL, thresholds=THRESHOLDS, band=BAND)
+    made = ProbeDetector(
+        encoder=encoder, probe=probe, task="spoof", calibrator=COOL, thresholds=THRESHOLDS, band=BAND, scope=SCOPE
+    )
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -74,14 +78,16 @@ def test_a_bundle_scores_as_the_detector_that_was_saved(
     made = detector(encoder, kind, preprocessing=preprocessing)
     back = bundle.load(save(made, tmp_path / "b"), device="cpu")
     assert back.thresholds == THRESHOLDS and back.labels == ("live", "spoof")
-    assert (back.calibrator, back.band) == (COOL, BAND)
+    assert (back.calibrator, back.band, back.scope.limits()) == (COOL, BAND, SCOPE.limits())
+    np.testing.assert_array_equal(back.scope.bank, SCOPE.bank)
     for seed in range(3):
         image = picture(seed, 300, 200)
         np.testing.assert_allclose(back.judge_image(image).scores, made.judge_image(image).scores, atol=1e-6)
     names = sorted(path.name for path in (tmp_path / "b").iterdir())
-    assert names == ["README.md", "detector.json", "golden.safetensors", "weights.safetensors"]
+    assert names == ["README.md", "detector.json", "golden.safetensors", "scope.safetensors", "weights.safetensors"]
     card = (tmp_path / "b" / "README.md").read_text()
     assert "spoof" in card and "temperature 1.5" in card and "at most 5.0% of either class" in card
+    assert "not audited" in card and "smaller than 100 px" in card
 
 
 def test_a_bundle_that_was_tampered_with_is_refused(encoder: Encoder, tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+from fakes import picture
+
+from gencv.images.reencode import MAX_SIDE_PX, REENCODINGS, fit_within, reencodings
+
+
+@pytest.mark.parametrize("size", [(300, 200), (1, 1), (3, 2000), (2400, 1800)])
+def test_every_reencoding_is_a_picture_of_no_greater_size(size: tuple[int, int]) -> None:
+    image = picture(0, *size)
+    made = reencodings(image)
+    assert len(made) == len(REENCODINGS) == 3
+    for one in made:
+        assert one.dtype == np.uint8 and one.shape[2] == 3 and max(one.shape[:2]) <= min(max(size), MAX_SIDE_PX)
+    assert all(np.array_equal(one, again) for one, again in zip(made, reencodings(image), strict=True))
+
+
+def test_they_change_a_little_and_not_alike() -> None:
+    image = picture(0, 300, 200)
+    saved, sent, shrunk = reencodings(image)
+    assert saved.shape == sent.shape == image.shape and shrunk.shape == (150, 225, 3)
+    differences = [np.abs(one.astype(int) - image).mean() for one in (saved, sent)]
+    assert 0 < differences[0] < differences[1] < 20
+
+
+def test_what_fits_is_left_alone() -> None:
+    image = picture(0, 300, 200)
+    assert fit_within(image, 300) is image
+    assert fit_within(image, 150).shape == (100, 150, 3)
