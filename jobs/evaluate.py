@@ -20,7 +20,7 @@ from gencv.evaluate.metrics import summarise
 from gencv.evaluate.thresholds import threshold_of
 from gencv.evaluate.uncertainty import uncertainty
 from gencv.models import bundle
-from gencv.pipelines.predict import predict
+from gencv.pipelines.predict import predict, said_by
 from gencv.plots.pages import evaluation_report
 from gencv.runs.launch import launch
 from gencv.runs.run import Run
@@ -105,7 +105,10 @@ def main(config: Config, run: Run) -> None:
             kinds=detector.kinds,
         ),
         counts={**chosen.counts(), "work": done},
-        figures={name: metrics[name].value for name in ("auroc", "balanced_accuracy", "eer")},
+        figures={
+            **{name: metrics[name].value for name in ("auroc", "balanced_accuracy", "eer")},
+            "detector": asdict(said_by(detector, threshold, config.bundle)),
+        },
         bad=predictions.bad(),
         total=len(chosen),
     )

@@ -140,6 +140,8 @@ def row_of(one: Trained) -> TrainingRow:
         "auroc": metrics["auroc"].text(),
         "accuracy": metrics["accuracy"].value,
         "f1": metrics["f1"].value,
+        "precision": metrics["precision"].value,
+        "recall": metrics["recall"].value,
         "eer": metrics["eer"].value,
         "images_per_s": costs.images_per_s,
         "parameters": costs.parameters,

@@ -1,12 +1,16 @@
 """Things that tests make: pictures, manifests, and an encoder that a person can predict."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from gencv.core import storage, tables
+from gencv.core.embeddings import SPACE, VECTORS, Space, vector_column, vector_schema
 from gencv.core.manifest import SCHEMA, Manifest
+from gencv.core.predictions import Predictions
 from gencv.core.record import picture_id
 
 if TYPE_CHECKING:
@@ -58,6 +62,28 @@ def manifest_of(paths: list[Path], **columns: Any) -> Manifest:
     """Make a manifest of files that stay where they are."""
     ids = [picture_id(path.read_bytes()) for path in paths]
     return manifest(len(paths), id=ids, uri=[str(path) for path in paths], **columns)
+
+
+def write_embeddings(of: Manifest, vectors: np.ndarray, folder: Path, *, weights: str = "w") -> None:
+    """Write vectors [N, D] of a manifest as `embed` does."""
+    of.save(str(folder))
+    columns = {"id": of["id"], "vector": vector_column(vectors)}
+    schema = vector_schema(vectors.shape[1])
+    table = pa.table({name: columns.get(name, [None] * len(of)) for name in schema.names}, schema)
+    tables.write_table(table, tables.part_path(str(folder / VECTORS), 0))
+    space = Space(encoder="fake", weights=weights, dim=vectors.shape[1], transform={})
+    storage.write_bytes(str(folder / SPACE), json.dumps(space.to_dict()).encode())
+
+
+def write_evaluation(folder: Path, of: Manifest, scores: np.ndarray, *, threshold: float = 0.5, **said: Any) -> None:
+    """Write scores [N] of a manifest as `evaluate` leaves them. said: fields of `evaluations.Said` that differ."""
+    facts = {"title": "t", "task": "generated", "labels": ["real", "generated"], "threshold": threshold}
+    facts |= {"threshold_name": "eer", "prior": 0.5, "fitted_on": "m", **said}
+    of.save(str(folder))
+    answers = pa.table({"score": pa.array(scores, mask=np.isnan(scores)), "error": of.table["error"]})
+    tables.write_table(Predictions.of(of.table, answers).table, storage.join(str(folder), "predictions.parquet"))
+    report = {"job": "evaluate", "figures": {"detector": facts}}
+    storage.write_bytes(storage.join(str(folder), "report.json"), json.dumps(report).encode())
 
 
 def blobs(count: int, seed: int, *, gap: float = 0.5) -> "Labelled":

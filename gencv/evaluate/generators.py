@@ -54,7 +54,7 @@ def per_generator(
     names = np.unique(keys)
     if not len(names):
         return []
-    statistics = _statistics_of(labels, scores, keys, names, threshold)
+    statistics = statistics_of_keys(labels, scores, keys, names, threshold)
     intervals = bootstrap(statistics, groups, keys, num_replicates=num_replicates, seed=seed)
 
     rows = []
@@ -64,14 +64,16 @@ def per_generator(
         num_groups = len(np.unique(groups[mine]))
         measure = metrics.bpcer if is_genuine else metrics.recall
         # The interval notes the fewest groups of any generator; what matters for this row are its own.
-        rate_interval = replace(intervals[f"rate {key}"], note=_note(num_groups))
+        rate_interval = replace(intervals[f"rate {key}"], note=note_on_groups(num_groups))
         rate = metrics.with_interval(measure(labels[mine], scores[mine], threshold), rate_interval, num_groups)
         auroc = Metric(None, reason="genuine pictures are the other side of every AUROC")
         if not is_genuine:
             against = mine | (labels == 0)
             auroc = metrics.auroc(labels[against], scores[against])
             if f"auroc {key}" in intervals:
-                auroc = metrics.with_interval(auroc, replace(intervals[f"auroc {key}"], note=_note(num_groups)))
+                auroc = metrics.with_interval(
+                    auroc, replace(intervals[f"auroc {key}"], note=note_on_groups(num_groups))
+                )
         rows.append(
             GeneratorRow(
                 generator=str(generators[mine][0]),
@@ -87,14 +89,19 @@ def per_generator(
     return sorted(rows, key=lambda row: (row.is_genuine, -row.error, row.generator))
 
 
-def _note(num_groups: int) -> str:
+def note_on_groups(num_groups: int) -> str:
+    """Say that an interval over so few groups is not to be relied on; "" if it is."""
     return f"unreliable: few groups ({num_groups})" if num_groups < FEW_GROUPS else ""
 
 
-def _statistics_of(
+def statistics_of_keys(
     labels: np.ndarray, scores: np.ndarray, keys: np.ndarray, names: np.ndarray, threshold: float
 ) -> Statistics:
-    """Return a function from weights [R, N] to each key's rate and AUROC, from two products and one sum a replicate."""
+    """Return a function from weights [R, N] to "rate KEY" of each key and "auroc KEY" of those of positives.
+
+    keys: str [N], "1 NAME" for positives and "0 NAME" for genuine pictures; names: the distinct ones. A rate is the
+    share that is called positive, an AUROC is against all genuine pictures. Two products and one sum a replicate.
+    """
     answered, positive = ~np.isnan(scores), labels == 1
     members = (keys[:, None] == names[None, :]).astype(float)
     # An answered positive is counted for recall; an unanswered genuine picture is a false alarm.

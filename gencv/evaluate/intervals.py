@@ -47,12 +47,25 @@ def bootstrap(
     drawn in each of them apart. The result is the same for the same seed whatever the order of the rows, up to
     rounding. Source: Efron and Tibshirani 1993, chapter 13; clusters as in ISO/IEC 19795-1.
     """
+    found = replicate(statistics, groups, strata, num_replicates=num_replicates, seed=seed)
+    fewest = fewest_groups(groups, strata)
+    return {name: percentiles(values, fewest) for name, values in found.items()}
+
+
+def replicate(
+    statistics: Statistics, groups: np.ndarray, strata: np.ndarray, *, num_replicates: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Return the replicates [R] of each figure: what `bootstrap` takes its intervals from."""
     found: dict[str, list[np.ndarray]] = {}
     for weights in _weights(groups, strata, num_replicates, np.random.default_rng(seed)):
         for name, values in statistics(weights).items():
             found.setdefault(name, []).append(values)
-    fewest = min((len(np.unique(groups[strata == stratum])) for stratum in np.unique(strata)), default=0)
-    return {name: _percentiles(np.concatenate(values), fewest) for name, values in found.items()}
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def fewest_groups(groups: np.ndarray, strata: np.ndarray) -> int:
+    """Return the number of groups in the stratum that has fewest; 0 without rows."""
+    return min((len(np.unique(groups[strata == stratum])) for stratum in np.unique(strata)), default=0)
 
 
 def exact_rate(value: float, num_groups: int) -> tuple[float, float]:
@@ -87,7 +100,8 @@ def _weights(
         yield weights
 
 
-def _percentiles(values: np.ndarray, num_groups: int) -> Interval:
+def percentiles(values: np.ndarray, num_groups: int) -> Interval:
+    """Return the central 95 % of replicates [R]; num_groups: see `Interval`."""
     defined = values[~np.isnan(values)]
     undefined = len(values) - len(defined)
     notes = []

@@ -271,8 +271,8 @@ def cllr(labels: np.ndarray, scores: np.ndarray, prior: float | None = None) -> 
     if not _both(labels):
         return Metric(None, reason=ONE_CLASS)
     weights = np.ones((1, len(labels)))
-    value = likelihood.cllr(weights, labels, replicates.bits(labels, scores, _prior(prior)))[0]
-    remark = "" if prior == _prior(prior) else "no prior is known, .5 is assumed"
+    value = likelihood.cllr(weights, labels, replicates.bits(labels, scores, prior_or_half(prior)))[0]
+    remark = "" if prior == prior_or_half(prior) else "no prior is known, .5 is assumed"
     return Metric(float(value), reason="; ".join(filter(None, [_clipped(scores), remark])))
 
 
@@ -314,7 +314,7 @@ def summarise(
     metrics = _points(labels, scores, kinds, threshold, prior)
     if not len(labels):
         return metrics
-    statistics = replicates.statistics_of(labels, scores, threshold, kinds, _prior(prior))
+    statistics = replicates.statistics_of(labels, scores, threshold, kinds, prior_or_half(prior))
     intervals = bootstrap(statistics, groups, labels, num_replicates=num_replicates, seed=seed)
     num_groups = {label: len(np.unique(groups[labels == label])) for label in (0, 1)}
     for name, interval in intervals.items():
@@ -383,7 +383,7 @@ def _points(
     return found
 
 
-def _prior(prior: float | None) -> float:
+def prior_or_half(prior: float | None) -> float:
     """Return the prior that Cllr removes: .5 where none is known, or where it is that of a single class."""
     return prior if prior is not None and 0 < prior < 1 else 0.5
 

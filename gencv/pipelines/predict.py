@@ -12,6 +12,8 @@ from gencv.core.embeddings import matrix, vector_column
 from gencv.core.manifest import Manifest
 from gencv.core.predictions import Predictions
 from gencv.core.scope import Scope
+from gencv.evaluate.evaluations import Said
+from gencv.evaluate.thresholds import Threshold
 from gencv.evaluate.verdicts import words
 from gencv.models import bundle
 from gencv.models.detectors import Detector
@@ -103,3 +105,17 @@ def in_scope(predictions: Predictions, features: np.ndarray, scope: Scope) -> Pr
     """Return the same rows with what of them is outside the scope. features: float32 [N, D], row by row."""
     outside = scope.outside(predictions.numbers("side_px"), predictions.numbers("blur"), features)
     return predictions.filled(outside=outside)
+
+
+def said_by(detector: Detector, threshold: Threshold, bundle_dir: str) -> Said:
+    """Return what a comparison must know of a detector beside its predictions."""
+    assert threshold.value is not None
+    return Said(
+        title=detector.title,
+        task=detector.task,
+        labels=detector.labels,
+        threshold=threshold.value,
+        threshold_name=threshold.name,
+        prior=detector.calibrator.prior,
+        fitted_on=bundle.describe(bundle_dir)["training"].get("manifest", ""),
+    )

@@ -16,11 +16,17 @@ RIGHT = LinearSegmentedColormap.from_list("right", ["#ffffff", GENUINE])
 WRONG = LinearSegmentedColormap.from_list("wrong", ["#ffffff", POSITIVE])
 
 
-def draw_matrix(matrix: Mapping[str, Mapping[str, float]], *, title: str = "AUROC on each generator") -> Figure:
+def draw_matrix(
+    matrix: Mapping[str, Mapping[str, float]],
+    *,
+    title: str = "AUROC on each generator",
+    seen: Set[tuple[str, str]] = frozenset(),
+) -> Figure:
     """Draw the AUROC of every training (across) on every generator (down), the worst generator first.
 
     matrix: training -> generator -> AUROC; what is missing or NaN is a dash. The redder a cell, the worse; chance (0.5)
     and less is full colour. A box marks the worst generator of every training.
+    seen: the (training, generator) that are no test of anything new; they stand in brackets and get no box.
     """
     trainings = list(matrix)
     generators = worst_first(matrix)
@@ -32,8 +38,16 @@ def draw_matrix(matrix: Mapping[str, Mapping[str, float]], *, title: str = "AURO
     values = values.astype(np.float64)
     figure = new_figure(height_px=170 + CELL_PX * len(generators))
     axes = style(figure.add_subplot(), title=title)
-    texts = [["–" if np.isnan(value) else f"{value:.3f}" for value in row] for row in values]
-    worst = {(int(np.nanargmin(values[:, k])), k) for k in range(len(trainings)) if np.isfinite(values[:, k]).any()}
+    is_seen = np.array([[(name, generator) in seen for name in trainings] for generator in generators])
+    texts = [
+        [
+            "–" if np.isnan(value) else f"({value:.3f})" if old else f"{value:.3f}"
+            for value, old in zip(*row, strict=True)
+        ]
+        for row in zip(values, is_seen, strict=True)
+    ]
+    new = np.where(is_seen, np.nan, values)
+    worst = {(int(np.nanargmin(new[:, k])), k) for k in range(len(trainings)) if np.isfinite(new[:, k]).any()}
     badness = np.clip((1 - values) / 0.5, 0, 1)
     colours = [[FAINT if np.isnan(bad) else WORSE(bad) for bad in row] for row in badness]
     inks = [["white" if bad > 0.8 else GREY if np.isnan(bad) else INK for bad in row] for row in badness]

@@ -1,6 +1,6 @@
 """The report pages of fine-tuning: one training, and several side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Protocol, TypedDict
 
 import numpy as np
@@ -59,6 +59,8 @@ class TrainingRow(TypedDict):
     """With its interval: "0.957 [0.952, 0.963]"."""
     accuracy: float | None
     f1: float | None
+    precision: float | None
+    recall: float | None
     eer: float | None
     images_per_s: float
     parameters: int
@@ -143,12 +145,15 @@ def comparison_report(
     )
     ordered = sorted(rows, key=lambda row: -_leading(row["auroc"]))
     report.table(
-        ["name", "trained on", "AUROC", "accuracy", "F1", "equal error rate"],
-        [[r["name"], r["trained_on"], r["auroc"], r["accuracy"], r["f1"], r["eer"]] for r in ordered],
-        note="Differences smaller than the intervals are none.",
+        ["name", "trained on", "AUROC", "accuracy", "F1", "precision", "recall", "equal error rate"],
+        [
+            [r["name"], r["trained_on"], r["auroc"], r["accuracy"], r["f1"], r["precision"], r["recall"], r["eer"]]
+            for r in ordered
+        ],
+        note="Whether one is better than another is for `compare` to say, on their bundles.",
     )
     if matrix:
-        _add_matrix(report, matrix)
+        _add_matrix(report, matrix, seen_in(rows))
     report.section("What they cost", "Images a second are those of training; GFLOPs are of one picture's forward pass.")
     report.table(
         [
@@ -289,7 +294,13 @@ def _add_sources(report: Report, counts: dict[str, Any], labels: tuple[str, str]
         report.table([name, "pictures", "share"], rows, f"By {name}")
 
 
-def _add_matrix(report: Report, matrix: Mapping[str, Mapping[str, float]]) -> None:
+def seen_in(rows: Sequence[TrainingRow]) -> set[tuple[str, str]]:
+    """Return the (training, generator) where trainings of one generator each show that it was trained on it."""
+    alone = {row["trained_on"] for row in rows} - {"all"}
+    return {(r["name"], name) for r in rows for name in alone if r["trained_on"] in ("all", name)}
+
+
+def _add_matrix(report: Report, matrix: Mapping[str, Mapping[str, float]], seen: Set[tuple[str, str]]) -> None:
     generators = worst_first(matrix)
     found = {
         name: {training: row[name] for training, row in matrix.items() if np.isfinite(row.get(name, np.nan))}
@@ -307,9 +318,9 @@ def _add_matrix(report: Report, matrix: Mapping[str, Mapping[str, float]]) -> No
         )
     report.section("What carries over to which generator", text)
     report.figures(
-        {"AUROC of each training on each generator": to_png(draw_matrix(matrix))},
+        {"AUROC of each training on each generator": to_png(draw_matrix(matrix, seen=seen))},
         "The stronger the colour, the worse; at chance (0.5) or below it is full. A box marks the worst generator of "
-        "each training.",
+        f"each training{', but for those in brackets, which it was trained on' if seen else ''}.",
     )
 
 

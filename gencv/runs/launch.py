@@ -98,19 +98,27 @@ def settle(config: Any) -> Any:
         if not accepted[0] <= value <= accepted[1]:
             flag = name.replace("_", "-")
             raise BadInput(f"--{flag} is {value}; a number from {accepted[0]} to {accepted[1]} is accepted.")
-    paths = {name: getattr(config, name) for name in PATHS if getattr(config, name, "")}
-    relative = {name: path for name, path in paths.items() if not storage.is_uri(path) and not Path(path).is_absolute()}
-    for name in relative.keys() & {"out", "xlsx"}:
+    given = {name: getattr(config, name) for name in PATHS if getattr(config, name, "")}
+    settled = {
+        name: absolute(place) if isinstance(place, str) else tuple(map(absolute, place))
+        for name, place in given.items()
+    }
+    for name in {"out", "xlsx"} & {name for name, place in settled.items() if place != given[name]}:
         if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
             raise BadInput(
-                f"--{name} {relative[name]!r} would vanish with the job's working directory; "
+                f"--{name} {given[name]!r} would vanish with the job's working directory; "
                 "give an absolute path or a URI."
             )
-    return replace(config, **{name: str(Path(path).absolute()) for name, path in relative.items()})
+    return replace(config, **settled)
 
 
-PATHS = ("out", "manifest", "embeddings", "bundle", "xlsx")
-"""Fields that name a place."""
+def absolute(place: str) -> str:
+    """Return a path as an absolute one, and a URI as it is."""
+    return place if storage.is_uri(place) or Path(place).is_absolute() else str(Path(place).absolute())
+
+
+PATHS = ("out", "manifest", "embeddings", "bundle", "xlsx", "evaluations", "bundles")
+"""Fields that name a place, or several."""
 
 LIMITS = {"max_bad_fraction": (0, 1), "neighbour_cosine": (0, 1), "workers": (0, 100_000), "batch_size": (0, 100_000)}
 """What is accepted for the numbers that say how a run is carried out."""

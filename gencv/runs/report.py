@@ -21,7 +21,7 @@ from typing import Any
 import jinja2
 
 NONE = "–"
-_NUMBER = re.compile(r"[-+−]?[\d.,]+( ?%)?( to [\d.,]+)?( ?\[.*\])?( ?± ?[\d.,]+)?")
+_NUMBER = re.compile(r"[-+−<]?[\d.,]+( ?%)?( to [\d.,]+)?( ?\[.*\])?( ?± ?[\d.,]+)?")
 
 
 @dataclass(frozen=True)

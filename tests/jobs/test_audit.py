@@ -8,21 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from fakes import manifest, manifest_of, rows, write_pictures
+from fakes import manifest, manifest_of, rows, write_embeddings, write_pictures
 
-from gencv.core import storage, tables
-from gencv.core.embeddings import SPACE, VECTORS, Space, vector_column
 from gencv.core.manifest import Manifest
 
 Job = Callable[..., tuple[int, str, str]]
-
-
-def write_embeddings(of: Manifest, vectors: np.ndarray, folder: Path) -> None:
-    of.save(str(folder))
-    table = pa.table({"id": of["id"], "vector": vector_column(vectors), "error": pa.nulls(len(of), pa.string())})
-    tables.write_table(table, tables.part_path(str(folder / VECTORS), 0))
-    space = Space(encoder="fake", weights="w", dim=vectors.shape[1], transform={})
-    storage.write_bytes(str(folder / SPACE), json.dumps(space.to_dict()).encode())
 
 
 @pytest.mark.parametrize(

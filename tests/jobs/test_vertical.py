@@ -1,6 +1,7 @@
 """From folders of pictures to a judged report, as a user does it, on the session's Ray."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,15 @@ def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: str
     assert [line["reasons"] for line in lines] == [row["reasons"] for row in some]
     assert all(row["score_low"] <= row["score"] <= row["score_high"] for row in some)
     assert {row["side_px"] for row in predictions if row["score"] is not None} == {120}
+
+    # What the evaluation left is enough to compare it, at the bundle's threshold; with itself, in another place.
+    shutil.copytree(runs["evaluation"], tmp_path / "twin")
+    code, stdout, _ = job("compare", "--evaluations", runs["evaluation"], tmp_path / "twin", "--out", tmp_path / "both")
+    told = json.loads((tmp_path / "both" / "compare.json").read_text())
+    assert code == 0 and stdout.startswith("No difference can be told between evaluation and twin: AUROC +0.000")
+    assert told["detectors"]["twin"]["threshold"] == threshold and told["detectors"]["twin"]["task"] == "spoof"
+    assert told["metrics"]["evaluation"]["auroc"]["value"] == metrics["auroc"]["value"]
+    assert {row["generator"] for row in told["generators"]["twin"]} == {f"folder:{pictures.name}", "replay"}
 
     # And the training path: what the probe was fitted on is what the batch path scores, where nothing was blurred.
     detector = bundle.load(str(runs["bundle"]), device="cpu")

@@ -27,7 +27,7 @@ from gencv.evaluate.uncertainty import uncertainty
 from gencv.plots.epochs import draw_accuracies, draw_learning_rate, draw_losses
 from gencv.plots.heatmaps import draw_kinds, draw_matrix, worst_first
 from gencv.plots.look import to_png
-from gencv.plots.training import TrainingRow, comparison_report, finetune_report
+from gencv.plots.training import TrainingRow, comparison_report, finetune_report, seen_in
 from gencv.runs.report import Report
 
 LABELS = ("real", "generated")
@@ -262,6 +262,8 @@ def row(name: str, **facts: Any) -> TrainingRow:
         "auroc": "0.900 [0.880, 0.920]",
         "accuracy": 0.85,
         "f1": 0.84,
+        "precision": 0.83,
+        "recall": 0.85,
         "eer": 0.12,
         "images_per_s": 800.0,
         "parameters": 5_000_000,
@@ -279,6 +281,15 @@ def test_a_comparison_names_the_best_and_the_hardest_generator() -> None:
     assert "The lowest figure of all is 0.610, of first on glide." in html
     assert 'alt="AUROC of each training on each generator"' in html
     assert '<td class="number">1.7</td><td class="number">0.425</td>' in html
+
+
+def test_what_a_training_of_one_generator_saw_is_in_brackets() -> None:
+    rows = [row("all", trained_on="all"), row("sd", trained_on="sd15")]
+    assert seen_in(rows) == {("all", "sd15"), ("sd", "sd15")}
+    assert seen_in([row("baseline", trained_on="all"), row("finetuned", trained_on="all")]) == set()
+    matrix = {"all": {"sd15": 0.9, "glide": 0.8}, "sd": {"sd15": 0.7, "glide": 0.75}}
+    html = comparison_report("Two", rows, matrix).html()
+    assert "but for those in brackets, which it was trained on." in html
 
 
 def test_a_comparison_stands_without_a_matrix_or_figures() -> None:
