@@ -14,6 +14,8 @@ from gencv.core.predictions import Predictions
 from gencv.core.record import picture_id
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from gencv.models.probes import Labelled
 
 
@@ -95,3 +97,10 @@ def blobs(count: int, seed: int, *, gap: float = 0.5) -> "Labelled":
     vectors = rng.normal(size=(count, 32)).astype(np.float32)
     vectors[:, 0] += (labels * 2 - 1) * gap * 4
     return Labelled(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), labels)
+
+
+def texts_of(figure: "Figure") -> str:
+    """Return all that is written in a figure, a text a line."""
+    import matplotlib.text
+
+    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))

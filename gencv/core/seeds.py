@@ -1,6 +1,7 @@
 """Randomness that belongs to a picture, never to a position, a batch, or a worker."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,6 +18,17 @@ def rng_for(seed: int, *names: str) -> np.random.Generator:
 def uniform_for(seed: int, *names: str) -> float:
     """Return one draw from [0, 1) for a named thing: `rng_for` without the cost of building a generator."""
     return int.from_bytes(_digest(seed, *names)[:7], "big") / 2**56
+
+
+def draw_each(names: Sequence[str], ids: Sequence[str], count: int, seed: int, act: str) -> list[int]:
+    """Draw at most `count` rows of every name, by their ids; returns the rows in their order."""
+    left: dict[str, int] = dict.fromkeys(names, count)
+    drawn = []
+    for row in sorted(range(len(ids)), key=lambda row: uniform_for(seed, ids[row], act)):
+        if left[names[row]]:
+            left[names[row]] -= 1
+            drawn.append(row)
+    return sorted(drawn)
 
 
 def _digest(seed: int, *names: str) -> bytes:

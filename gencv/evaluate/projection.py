@@ -1,11 +1,13 @@
-"""Vectors on a plane, for looking: t-SNE that comes out the same every time."""
+"""Vectors on a plane, for looking: t-SNE or UMAP that come out the same every time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gencv.core.errors import BadInput
+from gencv.core.errors import BadInput, NotSupported, UnknownName
 
 MAX_POINTS = 2_000
 """Beyond this the plot is a blob and t-SNE takes minutes."""
@@ -21,15 +23,16 @@ class Projection:
     rows: np.ndarray
 
 
-def project(vectors: np.ndarray, seed: int = 0, max_points: int = MAX_POINTS) -> Projection:
-    """Lay out at most `max_points` of the vectors [N, D] by t-SNE, and say which rows were drawn.
+def project(vectors: np.ndarray, seed: int = 0, max_points: int = MAX_POINTS, method: str = "tsne") -> Projection:
+    """Lay out at most `max_points` of the vectors [N, D] on a plane, and say which rows were drawn.
 
-    Rows with a NaN, which have no vector, are never drawn. Raises BadInput if fewer than three rows remain.
+    method: a key of PROJECTIONS. Rows with a NaN, which have no vector, are never drawn. Raises BadInput if fewer than
+    three rows remain.
     """
     good = np.flatnonzero(~np.isnan(vectors).any(axis=1))
     if len(good) > max_points:
         good = np.sort(np.random.default_rng(seed).choice(good, max_points, replace=False))
-    return Projection(tsne(vectors[good], seed, max_points), good)
+    return Projection(PROJECTIONS[method](vectors[good], seed, max_points), good)
 
 
 def tsne(vectors: np.ndarray, seed: int = 0, max_points: int = MAX_POINTS) -> np.ndarray:
@@ -42,9 +45,7 @@ def tsne(vectors: np.ndarray, seed: int = 0, max_points: int = MAX_POINTS) -> np
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    num_rows, dim = vectors.shape
-    if not 3 <= num_rows <= max_points:
-        raise BadInput(f"t-SNE takes 3 to {max_points} vectors, not {num_rows}; `project` draws some of many.")
+    num_rows, dim = require_some(vectors, max_points, "t-SNE")
     vectors = np.asarray(vectors, np.float64)
     if np.allclose(vectors, vectors[0]):  # the PCA of equal rows has no direction to start from
         return np.zeros((num_rows, 2), np.float32)
@@ -57,3 +58,42 @@ def tsne(vectors: np.ndarray, seed: int = 0, max_points: int = MAX_POINTS) -> np
     with threadpool_limits(1):
         points = TSNE(2, perplexity=perplexity, init=start, random_state=seed).fit_transform(vectors)
     return np.asarray(points, np.float32)
+
+
+def umap(vectors: np.ndarray, seed: int = 0, max_points: int = MAX_POINTS) -> np.ndarray:
+    """Return float32 [N, 2] for vectors [N, D] by UMAP with 15 neighbours, or as many as there are.
+
+    Raises NotSupported without the package umap-learn, BadInput as `tsne` does.
+    Source: McInnes et al. 2018, arXiv:1802.03426.
+    """
+    require_projection("umap")
+    num_rows, _ = require_some(vectors, max_points, "UMAP")
+    from umap import UMAP
+
+    # Among few points the spectral start has too few eigenvectors; one thread, as several make it another each time.
+    start = "spectral" if num_rows > 15 else "random"
+    plane = UMAP(n_neighbors=min(15, num_rows - 1), init=start, random_state=seed, n_jobs=1)
+    return np.asarray(plane.fit_transform(np.asarray(vectors, np.float32)), np.float32)
+
+
+def require_some(vectors: np.ndarray, max_points: int, what: str) -> tuple[int, int]:
+    """Return N and D of vectors [N, D]. Raises BadInput for fewer than 3 rows or more than `max_points`."""
+    num_rows, dim = vectors.shape
+    if not 3 <= num_rows <= max_points:
+        raise BadInput(f"{what} takes 3 to {max_points} vectors, not {num_rows}; `project` draws some of many.")
+    return num_rows, dim
+
+
+def require_projection(name: str) -> None:
+    """Raise UnknownName for a projection that does not exist, NotSupported for one whose package is missing."""
+    if name not in PROJECTIONS:
+        raise UnknownName("projection", name, PROJECTIONS)
+    if name == "umap" and find_spec("umap") is None:
+        raise NotSupported(
+            "UMAP needs a package: pip install 'gencv[umap]', or umap-learn; --projection tsne needs none."
+        )
+
+
+PROJECTIONS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {"tsne": tsne, "umap": umap}
+"""Ways to lay vectors out: vectors [N, D], seed, and the most rows that are taken -> float32 [N, 2]."""
+TITLES = {"tsne": "t-SNE", "umap": "UMAP"}

@@ -67,10 +67,10 @@ class NetworkEncoder:
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.space = Space(encoder=name, weights=weights_digest(network), dim=dim, transform=transform.to_dict())
         self.bf16 = device == "cuda"  # on a CPU bf16 is slower than fp32
-        self._encode, self._encode_texts = encode, encode_texts
+        self.encode, self._encode_texts = encode, encode_texts
 
     def images(self, pixels: np.ndarray) -> np.ndarray:
-        return unit(forward(self._encode, pixels, self.transform, self.device, bf16=self.bf16))
+        return unit(forward(self.encode, pixels, self.transform, self.device, bf16=self.bf16))
 
     def texts(self, texts: list[str]) -> np.ndarray:
         if self._encode_texts is None:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from gencv.plots.look import FAINT, GENUINE, GREY, INK, POSITIVE, WIDTH_PX, new_figure, say, style
+from gencv.plots.look import FAINT, GENUINE, GREY, INK, POSITIVE, WIDTH_PX, new_figure, say, short, style
 
 MAX_NAME = 24
 CELL_PX = 38
@@ -143,18 +143,14 @@ def _cells(
 
 def _name(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
     """Write the names of the rows at the left and those of the columns on top, slanted where they are long."""
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [_short(name) for name in rows])
-    axes.set_xticks(np.arange(len(columns)) + 0.5, [_short(name) for name in columns])
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [short(name, MAX_NAME) for name in rows])
+    axes.set_xticks(np.arange(len(columns)) + 0.5, [short(name, MAX_NAME) for name in columns])
     axes.xaxis.tick_top()
     axes.tick_params(length=0, labelsize=10)
     room = 90 // max(1, len(columns))  # letters that fit over a column
-    if max(len(_short(name)) for name in columns) > room:
+    if max(len(short(name, MAX_NAME)) for name in columns) > room:
         axes.tick_params(axis="x", labelrotation=35)
         for label in axes.get_xticklabels():
             label.set(ha="left", rotation_mode="anchor")
     for spine in axes.spines.values():
         spine.set_visible(False)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"

@@ -74,6 +74,11 @@ def say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=11, wrap=True)
 
 
+def short(name: str, letters: int = 16) -> str:
+    """Return a name that takes no more than so many letters."""
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+
+
 def to_png(figure: Figure, dpi: int = 150) -> bytes:
     """Return the figure as PNG bytes, the same ones every time: no date and no software version goes in."""
     buffer = io.BytesIO()

@@ -34,7 +34,7 @@ def draw_sheet(
     pictures: Sequence[tuple[np.ndarray, str]], *, columns: int = 6, width_px: int = 900, title: str = ""
 ) -> bytes:
     """Return a grid of captioned pictures (uint8 [H, W, 3], text) as PNG. Raises BadInput for another kind of array."""
-    return _grid([Tile(image, caption) for image, caption in pictures], columns, width_px, title)
+    return draw_tiles([Tile(image, caption) for image, caption in pictures], columns, width_px, title)
 
 
 def draw_before_after(
@@ -45,7 +45,7 @@ def draw_before_after(
     for before, after, caption in pairs:
         tiles.append(Tile(before, f"before, {_size_of(before)}\n{caption}"))
         tiles.append(Tile(after, f"after, {_size_of(after)}"))
-    return _grid(tiles, 2 * pairs_per_row, width_px, title)
+    return draw_tiles(tiles, 2 * pairs_per_row, width_px, title)
 
 
 def draw_errors(
@@ -64,18 +64,23 @@ def draw_errors(
         Tile(image, f"{names[label]} {score:.3f}\n{what}", POSITIVE if label else GENUINE)
         for image, label, score, what in pictures
     ]
-    return _grid(tiles, columns, width_px, title)
+    return draw_tiles(tiles, columns, width_px, title)
 
 
-def _grid(tiles: Sequence[Tile], columns: int, width_px: int, title: str) -> bytes:
-    """Lay tiles out in rows of `columns`, each row as high as its highest picture and caption."""
+def draw_tiles(
+    places: Sequence[Tile | None], columns: int, width_px: int, title: str = "", *, fewest_columns: int = 4
+) -> bytes:
+    """Lay tiles out in rows of `columns`, each row as high as its highest picture and caption; None is an empty place.
+
+    fewest_columns: few pictures stay as small as in so many columns, or one of them would fill the page.
+    """
+    tiles = [tile or Tile(np.full((1, 1, 3), 255, np.uint8)) for tile in places]
     for tile in tiles:
         if tile.image.dtype != np.uint8 or tile.image.ndim != 3 or tile.image.shape[2] != 3 or 0 in tile.image.shape:
             raise BadInput(f"A sheet takes uint8 [H, W, 3] pictures, not {tile.image.dtype} {tile.image.shape}.")
     columns = max(1, min(columns, len(tiles)))
     gap, line, font = GAP_PX * SCALE, LINE_PX * SCALE, _font(TEXT_PX * SCALE)
-    # Few pictures stay as small as in a full grid of four, or one of them would fill the page.
-    cell = (width_px * SCALE - gap) // max(columns, 4) - gap
+    cell = (width_px * SCALE - gap) // max(columns, fewest_columns) - gap
     fitted = [_fit(tile.image, cell) for tile in tiles]
     captions = [_lines(tile.caption, cell, font) for tile in tiles]
 

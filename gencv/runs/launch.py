@@ -117,7 +117,7 @@ def absolute(place: str) -> str:
     return place if storage.is_uri(place) or Path(place).is_absolute() else str(Path(place).absolute())
 
 
-PATHS = ("out", "manifest", "embeddings", "bundle", "xlsx", "evaluations", "bundles")
+PATHS = ("out", "manifest", "embeddings", "bundle", "xlsx", "evaluations", "bundles", "training", "audit")
 """Fields that name a place, or several."""
 
 LIMITS = {"max_bad_fraction": (0, 1), "neighbour_cosine": (0, 1), "workers": (0, 100_000), "batch_size": (0, 100_000)}

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from gencv.core.errors import BadInput
-from gencv.evaluate.projection import project, tsne
+from gencv.core.errors import BadInput, NotSupported, UnknownName
+from gencv.evaluate import projection
+from gencv.evaluate.projection import project, require_projection, tsne
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +45,21 @@ def test_equal_vectors_lie_on_one_point() -> None:
 def test_too_few_or_too_many_vectors_are_refused(num: int) -> None:
     with pytest.raises(BadInput, match=f"not {num}"):
         tsne(np.zeros((num, 4)), max_points=10)
+
+
+def test_umap_is_an_extra_and_one_sentence_says_so(clusters: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projection, "find_spec", lambda name: None)
+    for ask in (lambda: require_projection("umap"), lambda: project(clusters, method="umap")):
+        with pytest.raises(NotSupported, match=r"pip install 'gencv\[umap\]'"):
+            ask()
+    with pytest.raises(UnknownName, match="Unknown projection 'pca'; known: tsne, umap"):
+        require_projection("pca")
+
+
+def test_umap_keeps_clusters_together_where_it_is_installed(clusters: np.ndarray) -> None:
+    pytest.importorskip("umap")
+    points = project(clusters, method="umap").points
+    assert points.shape == (120, 2) and points.dtype == np.float32
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    assert (apart.argmin(axis=1) // 40 == np.arange(120) // 40).mean() > 0.97

@@ -17,7 +17,7 @@ from gencv.core.manifest import Manifest
 from gencv.images.attacks import attack
 from gencv.models import bundle
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 Job = Callable[..., tuple[int, str, str]]
 
 
@@ -138,10 +138,43 @@ def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: str
     assert told["metrics"]["evaluation"]["auroc"]["value"] == metrics["auroc"]["value"]
     assert {row["generator"] for row in told["generators"]["twin"]} == {f"folder:{pictures.name}", "replay"}
 
+    look_inside(job, runs, tmp_path)
+
     # And the training path: what the probe was fitted on is what the batch path scores, where nothing was blurred.
     detector = bundle.load(str(runs["bundle"]), device="cpu")
     of_id = dict(zip(embeddings.manifest["id"], detector.scores(np.nan_to_num(embeddings.vectors)), strict=True))
     np.testing.assert_allclose([row["score"] for row in some], [of_id[row["id"]] for row in some], atol=1e-4)
+
+
+def look_inside(job: Job, runs: dict[str, Path], tmp_path: Path) -> None:
+    """Visualise the bundle, with the embeddings that it was fitted on: maps, heat, neighbours, and spectra."""
+    inside = ("visualise", "--bundle", runs["bundle"], "--manifest", runs["manifest"], "--max-bad-fraction", ".2")
+    inside = (*inside, "--training", runs["embeddings"], "--spectrum-px", "96", "--per-class", "20")
+    assert job(*inside, "--out", tmp_path / "inside")[0] == 0
+    found = json.loads((tmp_path / "inside" / "visualise.json").read_text())
+    judged = Manifest.load(str(tmp_path / "inside"))
+    (network,), good = found["networks"], len(judged) - len(judged.bad())
+    assert network["method"] == "Grad-CAM" and len(network["map"]) == 40
+    trained = Manifest.load(str(runs["embeddings"])).table.to_pylist()
+    labels = {row["id"]: row["label"] for row in trained if row["split"] == "train"}
+    assert len(network["neighbours"]) == 12
+    for one in network["neighbours"]:
+        for label, name in enumerate(("genuine", "positive")):
+            assert [labels[near["id"]] for near in one[name]] == [label] * 3
+            cosines = [near["cosine"] for near in one[name]]
+            assert cosines == sorted(cosines, reverse=True) and one["id"] not in labels
+    profiles = found["spectra"]["profiles"]["luma"]
+    assert sum(one["pictures"] for one in profiles.values()) == good and found["spectra"]["num_small"] == {}
+    assert {len(one["mean_db"]) for one in profiles.values()} == {49}
+    page = (tmp_path / "inside" / "report.html").read_text()
+    for shown in ("Where it looks", "What its verdicts lie near", "Mean spectra", "live, surest right"):
+        assert shown in page
+
+    # The same command again does nothing and says the same; another one is refused.
+    assert job(*inside, "--out", tmp_path / "inside")[0] == 0
+    assert json.loads((tmp_path / "inside" / "visualise.json").read_text()) == found
+    code, _, stderr = job(*inside, "--colour", "class", "--out", tmp_path / "inside")
+    assert code == 2 and "colour was" in stderr
 
 
 def test_check_judges_every_format_and_says_what_it_cannot(

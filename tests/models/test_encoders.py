@@ -45,7 +45,7 @@ def test_vectors_are_unit_and_do_not_depend_on_the_batch(features: Encoder) -> N
 
 
 def test_the_encoder_normalises_as_its_transform_says(features: Encoder) -> None:
-    network = features._encode  # type: ignore[attr-defined]
+    network = features.encode  # type: ignore[attr-defined]
     with torch.inference_mode():
         by_hand = network(torch.from_numpy(features.transform.normalise(pixels(2))))
     by_hand = torch.nn.functional.normalize(by_hand, dim=-1).numpy()

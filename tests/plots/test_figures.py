@@ -4,10 +4,10 @@ import io
 import warnings
 from collections.abc import Callable
 
-import matplotlib.text
 import numpy as np
 import pyarrow as pa
 import pytest
+from fakes import texts_of
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -37,10 +37,6 @@ def make_predictions(num: int, one_class: bool = False) -> Predictions:
         "score": [None if k % 50 == 49 else float(score) for k, score in enumerate(scores)],
     }
     return Predictions(pa.table({name: columns.get(name, [None] * num) for name in SCHEMA.names}, schema=SCHEMA))
-
-
-def texts_of(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
 
 
 CURVES: dict[str, Callable[[Predictions], Figure]] = {

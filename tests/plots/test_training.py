@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import matplotlib.text
 import numpy as np
 import pyarrow as pa
 import pytest
-from fakes import manifest_of, write_pictures
+from fakes import manifest_of, texts_of, write_pictures
 from matplotlib.figure import Figure
 
 from gencv.core.band import Band
@@ -81,10 +80,6 @@ def history(num_epochs: int, **facts: Any) -> list[dict[str, Any]]:
         }
         for number in range(1, num_epochs + 1)
     ]
-
-
-def texts_of(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
 
 
 def judge(manifest: Manifest, kinds: Sequence[str | None]) -> Predictions:

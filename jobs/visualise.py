@@ -1,0 +1,418 @@
+"""Look into a detector: maps of its features, where it looks, what its verdicts lie near, spectra of its pictures.
+
+    python jobs/visualise.py --bundle /data/runs/bundle --manifest /data/runs/manifest \\
+      --training /data/runs/embeddings --out /data/runs/visualised
+    python jobs/visualise.py --embeddings /data/runs/embeddings --out /data/runs/map
+
+Several bundles, --bundle A B, are shown side by side on the same pictures. Embeddings alone give maps only. Writes
+report.html and visualise.json, which has the coordinates, radial profiles, examples, and neighbours as numbers.
+docs/visualise.md says how to read each picture, and what it does not prove.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gencv.core import storage
+from gencv.core.embeddings import SPACE, Embeddings
+from gencv.core.errors import BadImage, BadInput, NotSupported, UnknownName
+from gencv.core.manifest import Manifest, read_images
+from gencv.core.predictions import Predictions
+from gencv.core.record import Split, picture_id
+from gencv.core.seeds import draw_each
+from gencv.core.spectra import Spectra
+from gencv.evaluate.examples import examples, hardest
+from gencv.evaluate.neighbours import Neighbours, nearest, without_copies
+from gencv.evaluate.projection import Projection, project, require_projection
+from gencv.evaluate.thresholds import threshold_of
+from gencv.images.spectra import frequencies
+from gencv.models import bundle
+from gencv.models.detectors import LABELS, Detector, ProbeDetector, task_of
+from gencv.models.explain import MEANINGS, explain
+from gencv.pipelines.pixels import ReadPixels
+from gencv.pipelines.predict import predict
+from gencv.pipelines.spectra import mean_spectra, require_side
+from gencv.plots.visualise import COLOURS, Looked, Network, Why, visualise_report
+from gencv.runs.launch import launch
+from gencv.runs.run import Run
+
+NUM_EXAMPLES = 3
+NUM_WHY = 12
+NUM_NEIGHBOURS = 3
+NUM_SPARE = 5
+"""Neighbours asked for beyond those that are shown, as some may be copies of the picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    out: str
+    """Folder of this run: an absolute path or a URI."""
+    bundle: tuple[str, ...] = ()
+    """Folders written by probe or finetune; needs --manifest."""
+    manifest: str = ""
+    """Folder written by manifest (or by the preprocess that the detectors were fitted with)."""
+    embeddings: str = ""
+    """Folder written by embed, in place of --bundle and --manifest: a map of its vectors, and nothing else."""
+    training: str = ""
+    """What the detectors were fitted on, for the nearest training pictures: a folder written by embed in a probe's own
+    space, or a manifest, whose train rows are judged."""
+    split: str = "test"
+    """Which rows to look at: test, val, or train."""
+    pictures: int = 1000
+    """At most so many of each generator are judged and transformed, drawn by seed."""
+    per_class: int = 50
+    """At most so many of each generator on a map, drawn by seed."""
+    colour: tuple[str, ...] = tuple(COLOURS)
+    """What to colour maps by: class, family, generator."""
+    projection: str = "tsne"
+    """tsne, or umap (its package is not installed with gencv)."""
+    spectrum_px: int = 224
+    """Side of the square that is cut from the middle of each picture for its spectrum."""
+    threshold: str = "eer"
+    """Which of the bundles' thresholds decides."""
+    seed: int = 0
+    batch_size: int = 0
+    """Pictures in one forward pass; default: what suits the device."""
+    max_bad_fraction: float = 0.05
+    """Fail, after finishing, if more than this share of the pictures gives no answer."""
+    address: str | None = None
+    """Ray cluster; default: a running one, else a local one."""
+    workers: int = 0
+    """Inference processes; default: one a GPU, else one a CPU."""
+
+    def __post_init__(self) -> None:
+        if bool(self.embeddings) == bool(self.bundle) or bool(self.bundle) != bool(self.manifest):
+            raise BadInput("Give --bundle with --manifest, or --embeddings alone.")
+        if self.training and not self.bundle:
+            raise BadInput("--training is what a detector was fitted on; it goes with --bundle.")
+        if self.split not in list(Split):
+            raise UnknownName("split", self.split, list(Split))
+        for name in self.colour:
+            if name not in COLOURS:
+                raise UnknownName("colour", name, COLOURS)
+        if self.pictures < 1 or self.per_class < 1:
+            raise BadInput("--pictures and --per-class must be at least 1.")
+        require_projection(self.projection)
+        require_side(self.spectrum_px)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A detector, where its bundle and its results lie, and what it says of the chosen pictures."""
+
+    folder: str
+    detector: Detector
+    threshold: float
+    out: str
+    manifest: Manifest
+    predictions: Predictions
+    features: np.ndarray
+    """float32 [N, D], row by row with the manifest; NaN without an answer."""
+
+
+def main(config: Config, run: Run) -> None:
+    if config.embeddings:
+        show_embeddings(config, run)
+    else:
+        show_detectors(config, run)
+
+
+def show_embeddings(config: Config, run: Run) -> None:
+    """Draw some vectors of the chosen split."""
+    embeddings = Embeddings.load(config.embeddings)
+    rows = np.flatnonzero([split == config.split for split in embeddings.manifest["split"]])
+    if not len(rows):
+        raise BadInput(f"{config.embeddings} has no {config.split} rows; choose another --split.")
+    run.begin(embeddings=embeddings.digest())
+    manifest = Manifest(embeddings.manifest.table.take(pa.array(rows)))
+    positive = {f for f, label in zip(manifest["family"], manifest["label"], strict=True) if label == 1}
+    network = Network(
+        name=embeddings.space.encoder,
+        labels=LABELS[task_of(positive)],
+        projection=lay_out(embeddings.vectors[rows], manifest, config),
+    )
+    bad = [(manifest["uri"][place], error) for place, row in enumerate(rows) if (error := embeddings.errors[row])]
+    finish(config, run, manifest, [network], None, bad)
+
+
+def show_detectors(config: Config, run: Run) -> None:
+    """Judge the chosen pictures with every detector, and draw what is inside."""
+    manifest = Manifest.load(config.manifest)
+    detectors = [bundle.load(folder) for folder in config.bundle]
+    thresholds = [threshold_of(detector.thresholds, config.threshold) for detector in detectors]
+    training = open_training(config, detectors)
+    chosen = choose(manifest, config)
+    for detector in detectors:
+        detector.prepare.for_pictures(manifest.preprocessing)
+    run.begin(
+        manifest=manifest.digest(),
+        bundle=" ".join(map(bundle.digest, config.bundle)),
+        **({"training": training.digest()} if training is not None else {}),
+    )
+    chosen.save(run.dir)
+    subjects, networks = [], []
+    for place, (folder, detector, threshold) in enumerate(zip(config.bundle, detectors, thresholds, strict=True)):
+        assert threshold.value is not None
+        out = run.path("judged", str(place))
+        predictions, features = judge(config, folder, detector, run.dir, chosen, out)
+        subject = Subject(folder, detector, threshold.value, out, chosen, predictions, features)
+        subjects.append(subject)
+        networks.append(
+            Network(
+                name=name_of(detector, detectors, folder),
+                labels=detector.labels,
+                projection=lay_out(features, chosen, config),
+                scores=predictions.scores,
+                threshold=threshold.value,
+                looked=look(subject, run.dir),
+                why=None if training is None else ask_why(subject, training, config),
+            )
+        )
+    spectra, _ = mean_spectra(
+        run.dir, chosen, run.dir, side_px=config.spectrum_px, address=config.address, workers=config.workers
+    )
+    finish(config, run, chosen, networks, spectra, subjects[0].predictions.bad())
+
+
+def choose(manifest: Manifest, config: Config) -> Manifest:
+    """Draw the pictures to look at. Raises BadInput if the split has none."""
+    chosen = manifest.where(split=Split(config.split))
+    if len(chosen) == 0:
+        raise BadInput(
+            f"{config.manifest} has no {config.split} rows; make it with --splits that leave some, or choose --split."
+        )
+    rows = draw_each(chosen["generator"], chosen["id"], config.pictures, config.seed, "visualise")
+    return chosen.where(np.isin(np.arange(len(chosen)), rows))
+
+
+def open_training(config: Config, detectors: Sequence[Detector]) -> Embeddings | Manifest | None:
+    """Open what the detectors were fitted on. Raises BadInput without train rows, or for vectors of another space."""
+    if not config.training:
+        return None
+    manifest = Manifest.load(config.training)
+    if Split.TRAIN.value not in manifest["split"]:
+        raise BadInput(
+            f"{config.training} has no train rows, and so no neighbours; give what the detector was fitted on."
+        )
+    if not storage.exists(storage.join(config.training, SPACE)):
+        for detector in detectors:
+            detector.prepare.for_pictures(manifest.preprocessing)
+        return manifest
+    embeddings = Embeddings.load(config.training)
+    for detector in detectors:
+        if not isinstance(detector, ProbeDetector) or detector.space != embeddings.space:
+            raise BadInput(
+                f"The vectors of {config.training} are not in the space of {detector.name}; give the embeddings that "
+                "it was fitted on, or the manifest of its training pictures, which are then judged."
+            )
+    return embeddings
+
+
+def judge(
+    config: Config, folder: str, detector: Detector, manifest_dir: str, manifest: Manifest, out: str
+) -> tuple[Predictions, np.ndarray]:
+    """Return the predictions and features, float32 [N, D], of every row of a manifest."""
+    predictions, features, _ = predict(
+        folder,
+        detector,
+        manifest_dir,
+        manifest,
+        out,
+        batch_size=config.batch_size,
+        address=config.address,
+        workers=config.workers,
+    )
+    return predictions, features
+
+
+def lay_out(features: np.ndarray, manifest: Manifest, config: Config) -> Projection | None:
+    """Lay some pictures of every generator out on a plane, as rows of the manifest; None for fewer than three."""
+    good = np.flatnonzero(~np.isnan(features).any(axis=1))
+    names, ids = ([manifest[column][row] for row in good] for column in ("generator", "id"))
+    drawn = good[draw_each(names, ids, config.per_class, config.seed, "map")]
+    if len(drawn) < 3:
+        return None
+    found = project(features[drawn], config.seed, method=config.projection)
+    return Projection(found.points, drawn[found.rows])
+
+
+def name_of(detector: Detector, detectors: Sequence[Detector], folder: str) -> str:
+    """Return what a detector is called, with its folder where another one is called so too."""
+    alone = [other.name for other in detectors].count(detector.name) == 1
+    return detector.name if alone else f"{detector.name} ({folder.rstrip('/').rpartition('/')[2]})"
+
+
+def labels_of(manifest: Manifest) -> np.ndarray:
+    """int [N], -1 where there is no label."""
+    return np.array([-1 if label is None else label for label in manifest["label"]])
+
+
+def look(subject: Subject, manifest_dir: str) -> Looked:
+    """Explain the telling pictures of either class, on this machine: they are few."""
+    detector, manifest = subject.detector, subject.manifest
+    rows = examples(labels_of(manifest), subject.predictions.scores, subject.threshold, NUM_EXAMPLES)
+    wanted = sorted({row for some in rows.values() for row in some})
+    prepare = detector.prepare.for_pictures(manifest.preprocessing)
+    reader = ReadPixels(manifest_dir, prepare, manifest.preprocessing is not None)
+    pixels = {}
+    for row, data in zip(wanted, bytes_of(manifest, wanted), strict=True):
+        if isinstance(data, bytes):
+            try:
+                pixels[row] = reader.read(data, "", "")
+            except BadImage:  # judged before, so another process has just changed it
+                continue
+    if not pixels:
+        return Looked(method="", meaning="No labelled picture has an answer, so there is nothing to look at.")
+    try:
+        found = explain(detector, np.stack(list(pixels.values())))
+    except NotSupported as error:
+        return Looked(method="", meaning=str(error))
+    return Looked(
+        method=found.method,
+        meaning=MEANINGS[found.method],
+        rows=rows,
+        pixels=pixels,
+        heat=dict(zip(pixels, found.heat, strict=True)),
+        tokens={
+            row: {name: maps[place] for name, maps in found.tokens.items()}
+            for place, row in enumerate(pixels)
+            if found.tokens
+        },
+    )
+
+
+def ask_why(subject: Subject, training: Embeddings | Manifest, config: Config) -> Why:
+    """Find the nearest training pictures of either class for the pictures that are hardest to judge."""
+    manifest, features = subject.manifest, subject.features
+    if isinstance(training, Embeddings):
+        of_train = pc.equal(training.manifest.table["split"], Split.TRAIN.value)
+        taught, vectors = training.manifest.where(of_train), training.vectors[of_train.to_numpy()]
+    else:
+        taught = training.where(split=Split.TRAIN)
+        place = storage.join(subject.out, "training")
+        taught.save(place)
+        _, vectors = judge(config, subject.folder, subject.detector, place, taught, place)
+    rows = hardest(labels_of(manifest), subject.predictions.scores, subject.threshold, NUM_WHY)
+    digests = digests_of(manifest, rows)
+    ids, taught_ids, truth = manifest["id"], taught["id"], labels_of(taught)
+    found = {}
+    for label in (0, 1):
+        mine = np.flatnonzero(truth == label)
+        near = nearest(
+            features[rows],
+            vectors[mine],
+            [ids[row] for row in rows],
+            [taught_ids[row] for row in mine],
+            NUM_NEIGHBOURS + NUM_SPARE,
+        )
+        near = Neighbours(np.where(near.rows < 0, -1, mine[near.rows] if len(mine) else -1), near.cosines)
+        known = sorted({int(row) for row in near.rows.ravel() if row >= 0})
+        of_row = dict(zip(known, digests_of(taught, known), strict=True))
+        found[label] = without_copies(near, digests, of_row.__getitem__, NUM_NEIGHBOURS)
+    return Why(training=taught, rows=rows, found=found)
+
+
+def digests_of(manifest: Manifest, rows: Sequence[int]) -> list[str]:
+    """Return the digest of the bytes of some pictures as they lie here, "" for one that cannot be read."""
+    return [picture_id(data) if isinstance(data, bytes) else "" for data in bytes_of(manifest, rows)]
+
+
+def bytes_of(manifest: Manifest, rows: Sequence[int]) -> list[bytes | BadImage | None]:
+    """Return the bytes of some pictures; see `read_images`."""
+    return read_images(manifest.table.take(pa.array(rows, pa.int64())), manifest.images_dir)
+
+
+def finish(
+    config: Config,
+    run: Run,
+    manifest: Manifest,
+    networks: Sequence[Network],
+    spectra: Spectra | None,
+    bad: Sequence[tuple[str, str]],
+) -> None:
+    """Write visualise.json and the page."""
+    facts = {
+        "manifest": manifest.digest(),
+        "networks": [to_json(network, manifest) for network in networks],
+        "spectra": None if spectra is None else spectra_to_json(spectra),
+    }
+    storage.write_bytes(run.path("visualise.json"), json.dumps(facts, indent=1).encode())
+    limit = f", at most {config.pictures:,} of a generator" if config.bundle else ""
+    what = f"{len(manifest):,} pictures of the {config.split} split{limit}"
+    run.finish(
+        visualise_report(manifest, networks, spectra, what=what, colour=config.colour, method=config.projection),
+        counts=manifest.counts(),
+        figures={"methods": {n.name: n.looked.method for n in networks if n.looked is not None}},
+        bad=bad,
+        total=len(manifest),
+    )
+    print(f"Report: {run.path('report.html')}")
+
+
+def to_json(network: Network, manifest: Manifest) -> dict[str, Any]:
+    """Return what visualise.json holds of one network."""
+    ids, looked, why, projection = manifest["id"], network.looked, network.why, network.projection
+    return {
+        "name": network.name,
+        "map": None
+        if projection is None
+        else [
+            {"id": ids[row], "x": round(float(x), 4), "y": round(float(y), 4)}
+            for row, (x, y) in zip(projection.rows, projection.points, strict=True)
+        ],
+        "threshold": network.threshold if network.scores is not None else None,
+        "method": looked.method if looked else None,
+        "examples": [
+            {"label": label, "kind": kind, "id": ids[row], "score": float(network.scores[row])}
+            for (label, kind), rows in (looked.rows if looked else {}).items()
+            for row in rows
+            if network.scores is not None
+        ],
+        "neighbours": None
+        if why is None
+        else [
+            {
+                "id": ids[row],
+                **{
+                    name: [
+                        {"id": why.training["id"][int(one)], "cosine": round(float(cosine), 5)}
+                        for one, cosine in zip(
+                            why.found[label].rows[place], why.found[label].cosines[place], strict=True
+                        )
+                        if one >= 0
+                    ]
+                    for label, name in enumerate(("genuine", "positive"))
+                },
+            }
+            for place, row in enumerate(why.rows)
+        ],
+    }
+
+
+def spectra_to_json(spectra: Spectra) -> dict[str, Any]:
+    """Return the radial profiles in dB, with their standard errors over pictures."""
+    return {
+        "side_px": spectra.side_px,
+        "frequencies": frequencies(spectra.side_px).tolist(),
+        "num_small": spectra.num_small,
+        "profiles": {
+            signal: {
+                name: {
+                    "pictures": mean.count,
+                    "mean_db": mean.mean_profile.round(4).tolist(),
+                    "standard_error_db": None if mean.count < 2 else mean.standard_error.round(4).tolist(),
+                }
+                for name, mean in sorted(means.items())
+            }
+            for signal, means in spectra.by_signal.items()
+        },
+    }
+
+
+if __name__ == "__main__":
+    launch(main)

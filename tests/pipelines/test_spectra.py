@@ -1,0 +1,42 @@
+"""The sums of a part, without Ray: a part is a function of its number."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import manifest_of, picture, write_pictures
+
+from gencv.core.errors import BadInput
+from gencv.core.tables import ROWS_PER_PART
+from gencv.images.decode import decode
+from gencv.images.spectra import SIGNALS, log_power, radial_profile
+from gencv.pipelines.spectra import SumSpectra, add_up, require_side
+
+
+def test_the_sums_of_parts_are_the_mean_over_the_pictures(tmp_path: Path) -> None:
+    from PIL import Image
+
+    paths = write_pictures(tmp_path / "pictures", ROWS_PER_PART + 3, size=(80, 70))
+    Image.fromarray(picture(1, 90, 60)).save(paths[5])  # smaller than the square on one side
+    rows = manifest_of(paths, generator=["camera" if index % 3 else "sd" for index in range(len(paths))])
+    paths[7].write_bytes(b"no longer what the manifest names")
+    rows.save(str(tmp_path / "m"))
+    parts = [SumSpectra(str(tmp_path / "m"), 64)(part) for part in range(rows.num_parts)]
+    spectra = add_up(parts, 64)
+    assert len(parts) == 2 and spectra.num_small == {"camera": 1}
+    assert list(spectra.by_signal) == list(SIGNALS)
+    for signal, means in spectra.by_signal.items():
+        for generator, mean in means.items():
+            here = [k for k, name in enumerate(rows["generator"]) if name == generator and k not in (5, 7)]
+            powers = [log_power(decode(paths[k].read_bytes()), signal, 64) for k in here]
+            profiles = np.array([radial_profile(power) for power in powers if power is not None])
+            assert mean.count == len(here) == len(profiles)
+            np.testing.assert_allclose(mean.mean_power, np.mean([p for p in powers if p is not None], axis=0))
+            np.testing.assert_allclose(mean.mean_profile, profiles.mean(0))
+            np.testing.assert_allclose(mean.standard_error, profiles.std(0, ddof=1) / np.sqrt(len(profiles)))
+
+
+@pytest.mark.parametrize("side", [0, 30, 65, 1026])
+def test_a_square_that_cannot_be_is_refused(side: int) -> None:
+    with pytest.raises(BadInput, match="an even side from 32 to 1024"):
+        require_side(side)
