@@ -28,12 +28,12 @@ from gencv.core.manifest import Manifest
 from gencv.core.predictions import Predictions
 from gencv.core.record import Split
 from gencv.evaluate.comparison import compare
-from gencv.evaluate.evaluations import Evaluation, evaluation, read_evaluation, same_pictures
+from gencv.evaluate.entrants import Entrant, read_entrant, same_pictures
 from gencv.evaluate.matrix import BY, Fit, Score, cross
 from gencv.evaluate.thresholds import THRESHOLDS, threshold_of
-from gencv.models import bundle
+from gencv.models import bundle, fitted
 from gencv.models.probes import PROBES, Labelled, fit_probe
-from gencv.pipelines.predict import predict, said_by
+from gencv.pipelines.predict import predict, terms_of
 from gencv.plots.compare import detectors_report, matrix_report, verdict
 from gencv.runs.launch import launch
 from gencv.runs.run import Run
@@ -183,19 +183,19 @@ def compare_detectors(config: Config, run: Run) -> None:
         raise BadInput(f"{config.detectors[0]} is the only detector; a comparison needs two at least.")
     names = names_of(config)
     if config.evaluations:
-        read = [read_evaluation(folder, name) for folder, name in zip(config.evaluations, names, strict=True)]
-        evaluations, remarks = same_pictures(read)
+        read = [read_entrant(folder, name) for folder, name in zip(config.evaluations, names, strict=True)]
+        entrants, remarks = same_pictures(read)
         run.begin(evaluations=digest_of(read))
     else:
-        evaluations, remarks = same_pictures(judge(config, run, names))
-    comparison = compare(evaluations, remarks=remarks, seed=config.seed)
+        entrants, remarks = same_pictures(judge(config, run, names))
+    comparison = compare(entrants, remarks=remarks, seed=config.seed)
     told = {
         **asdict(comparison),
-        "detectors": {each.name: asdict(each.said) for each in evaluations},
+        "detectors": {each.name: each.terms.to_dict() for each in entrants},
     }
     storage.write_bytes(run.path("compare.json"), json.dumps(told, indent=1).encode())
-    labels = evaluations[0].said.labels
-    bad = dict(pair for each in evaluations for pair in each.predictions.bad())
+    labels = entrants[0].terms.labels
+    bad = dict(pair for each in entrants for pair in each.predictions.bad())
     run.finish(
         detectors_report("Detectors compared", comparison, labels),
         counts={"pictures": comparison.num_pictures, "groups": comparison.num_groups},
@@ -210,10 +210,10 @@ def compare_detectors(config: Config, run: Run) -> None:
         print(pair.verdict)
 
 
-def judge(config: Config, run: Run, names: Sequence[str]) -> list[Evaluation]:
+def judge(config: Config, run: Run, names: Sequence[str]) -> list[Entrant]:
     """Score the rows of the split with every bundle, each in OUT/NAME, and begin the run."""
-    manifest = Manifest.load(config.manifest)
-    chosen = manifest.where(split=Split(config.split))
+    manifest, split = Manifest.load(config.manifest), Split(config.split)
+    chosen = manifest.where(split=split)
     if len(chosen) == 0:
         raise BadInput(
             f"{config.manifest} has no {config.split} rows; make it with --splits that leave some, or choose --split."
@@ -223,13 +223,14 @@ def judge(config: Config, run: Run, names: Sequence[str]) -> list[Evaluation]:
         tasks = ", ".join(f"{name}: {one['task']}" for name, one in zip(names, described, strict=True))
         raise BadInput(f"The bundles are for different tasks ({tasks}); only detectors of one task can be compared.")
     thresholds = [threshold_of(one["thresholds"], config.threshold) for one in described]
+    seens = [fitted.require_unseen(folder, chosen, split) for folder in config.bundles]
     digests = [bundle.digest(folder) for folder in config.bundles]
     run.begin(
         manifest=manifest.digest(), bundles=hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
     )
     chosen.save(run.dir)
     found = []
-    for name, folder, threshold in zip(names, config.bundles, thresholds, strict=True):
+    for name, folder, one, threshold, seen in zip(names, config.bundles, described, thresholds, seens, strict=True):
         detector = bundle.load(folder)
         predictions, _, _ = predict(
             folder,
@@ -241,7 +242,8 @@ def judge(config: Config, run: Run, names: Sequence[str]) -> list[Evaluation]:
             address=config.address,
             workers=config.workers,
         )
-        found.append(evaluation(name, said_by(detector, threshold, folder), predictions, chosen))
+        terms = terms_of(detector, one["training"], threshold, split, seen)
+        found.append(Entrant(name=name, terms=terms, predictions=predictions))
     return found
 
 
@@ -262,9 +264,9 @@ def require_once(folders: Sequence[str]) -> None:
             raise BadInput(f"{folder} is given twice; give every folder once.")
 
 
-def digest_of(evaluations: Sequence[Evaluation]) -> str:
+def digest_of(entrants: Sequence[Entrant]) -> str:
     """Digest what is compared."""
-    facts: list[Any] = [[asdict(each.said), tables.content_digest(each.predictions.table)] for each in evaluations]
+    facts: list[Any] = [[each.terms.to_dict(), tables.content_digest(each.predictions.table)] for each in entrants]
     return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
 

@@ -18,13 +18,15 @@ from gencv.core import storage
 from gencv.core.audits import audit_of
 from gencv.core.errors import UnknownName
 from gencv.core.manifest import Manifest
+from gencv.core.record import Split
 from gencv.evaluate.decision import DecisionSettings
+from gencv.evaluate.evaluation import figures_of
 from gencv.evaluate.generators import per_generator
 from gencv.evaluate.metrics import Metric, summarise
-from gencv.evaluate.uncertainty import uncertainty
 from gencv.models.efficiency import efficiency_of
 from gencv.models.recipes import RECIPES, Recipe
 from gencv.pipelines.finetune import Trained, finetune, require_trainable, variants_of
+from gencv.pipelines.predict import terms_of
 from gencv.plots.training import TrainingRow, comparison_report, finetune_report
 from gencv.runs.launch import launch
 from gencv.runs.report import Report
@@ -110,23 +112,17 @@ def metrics_of(one: Trained) -> dict[str, Metric]:
 
 def page_of(one: Trained) -> Report:
     """Return the report of one training."""
-    threshold = one.decision.thresholds["eer"]
-    assert threshold.value is not None
+    threshold, seed = one.decision.thresholds["eer"], one.variant.recipe.seed
+    seen = "Nothing was fitted on these rows."
+    terms = terms_of(one.detector, one.training, threshold, Split.TEST, seen, seed=seed)
     return finetune_report(
-        title=one.detector.title,
-        labels=one.detector.labels,
+        figures_of(one.predictions, None, terms),
         recipe=one.variant.recipe.to_dict(),
         history=one.history,
         efficiency=efficiency_of(one.detector.running.network, one.history),
-        threshold=threshold,
         decision=one.decision,
         manifest=one.test,
-        predictions=one.predictions,
-        metrics=metrics_of(one),
-        doubts=uncertainty(one.predictions, threshold.value, one.decision.band, seed=one.variant.recipe.seed),
-        generators=per_generator(one.predictions, threshold.value, seed=one.variant.recipe.seed),
         counts=one.fitted.counts(),
-        kinds=one.detector.kinds,
     )
 
 

@@ -21,7 +21,7 @@ from gencv.evaluate.decision import DecisionSettings, settle
 from gencv.evaluate.metrics import summarise
 from gencv.evaluate.scoping import bank_of, set_scope
 from gencv.images.preprocess import Preprocessing
-from gencv.models import bundle
+from gencv.models import bundle, fitted
 from gencv.models.detectors import ProbeDetector, task_of
 from gencv.models.encoders import load_encoder
 from gencv.models.probes import PROBES, Labelled, fit_probe
@@ -83,6 +83,7 @@ def main(config: Config, run: Run) -> None:
         training={"manifest": embeddings.manifest.digest(), "audit": audit, "counts": embeddings.manifest.counts()},
         metrics={name: metric.text() for name, metric in metrics.items()},
     )
+    fitted.record(embeddings.manifest, run.dir)
     run.finish(
         probe_report(decision, metrics, judged, detector.labels, f"Probe: {config.probe} on {encoder.space.encoder}"),
         counts={"train": len(train.labels), "val": len(val.labels)},

@@ -263,7 +263,7 @@ def look(subject: Subject, manifest_dir: str) -> Looked:
     for row, data in zip(wanted, bytes_of(manifest, wanted), strict=True):
         if isinstance(data, bytes):
             try:
-                pixels[row] = reader.read(data, "", "")
+                pixels[row] = reader.read(data, "", "").views[0]
             except BadImage:  # judged before, so another process has just changed it
                 continue
     if not pixels:

@@ -8,14 +8,16 @@ import numpy as np
 import pyarrow as pa
 
 from gencv.core import storage, tables
+from gencv.core.calibrator import Calibrator
 from gencv.core.embeddings import SPACE, VECTORS, Space, vector_column, vector_schema
 from gencv.core.manifest import SCHEMA, Manifest
 from gencv.core.predictions import Predictions
-from gencv.core.record import picture_id
+from gencv.core.record import Split, picture_id
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from gencv.evaluate.evaluation import Terms
     from gencv.models.probes import Labelled
 
 
@@ -77,15 +79,31 @@ def write_embeddings(of: Manifest, vectors: np.ndarray, folder: Path, *, weights
     storage.write_bytes(str(folder / SPACE), json.dumps(space.to_dict()).encode())
 
 
-def write_evaluation(folder: Path, of: Manifest, scores: np.ndarray, *, threshold: float = 0.5, **said: Any) -> None:
-    """Write scores [N] of a manifest as `evaluate` leaves them. said: fields of `evaluations.Said` that differ."""
-    facts = {"title": "t", "task": "generated", "labels": ["real", "generated"], "threshold": threshold}
-    facts |= {"threshold_name": "eer", "prior": 0.5, "fitted_on": "m", **said}
+def terms(*, threshold: float = 0.5, name: str = "eer", **facts: Any) -> "Terms":
+    """Make the terms of an evaluation at some threshold."""
+    from gencv.evaluate.evaluation import Terms
+    from gencv.evaluate.thresholds import Threshold
+
+    known: dict[str, Any] = {
+        "title": "t",
+        "task": "generated",
+        "labels": ("real", "generated"),
+        "split": Split.TEST,
+        "threshold": Threshold(name, threshold, 0.1, 0.1, 50, 50),
+        "calibrator": Calibrator(prior=0.5),
+        "band": None,
+        "fitted_on": "m",
+    }
+    return Terms(**{**known, **facts})
+
+
+def write_evaluation(folder: Path, of: Manifest, scores: np.ndarray, **facts: Any) -> None:
+    """Write scores [N] of a manifest as `evaluate` leaves them. facts: what `terms` takes."""
     of.save(str(folder))
     answers = pa.table({"score": pa.array(scores, mask=np.isnan(scores)), "error": of.table["error"]})
-    tables.write_table(Predictions.of(of.table, answers).table, storage.join(str(folder), "predictions.parquet"))
-    report = {"job": "evaluate", "figures": {"detector": facts}}
-    storage.write_bytes(storage.join(str(folder), "report.json"), json.dumps(report).encode())
+    tables.write_table(Predictions.of(of.table, answers).table, str(folder / "predictions.parquet"))
+    terms(**facts).save(str(folder))
+    (folder / "metrics.json").write_text("{}")
 
 
 def blobs(count: int, seed: int, *, gap: float = 0.5) -> "Labelled":

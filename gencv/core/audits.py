@@ -8,7 +8,10 @@ from gencv.core.errors import BadInput
 from gencv.core.manifest import Manifest
 
 FILE = "audit.json"
-UNAUDITED = "The training pictures were not audited for shortcuts and leaks"
+UNAUDITED = (
+    "The training pictures were not audited for shortcuts and leaks: a figure near 1 may come from a difference in "
+    "content, size, or compression."
+)
 
 
 def audit_of(folder: str, manifest: Manifest) -> dict[str, Any] | None:
@@ -37,4 +40,4 @@ def audit_of(folder: str, manifest: Manifest) -> dict[str, Any] | None:
 
 def describe(audit: dict[str, Any] | None) -> str:
     """Say in a sentence what is known of the training pictures."""
-    return f"{UNAUDITED}." if audit is None else f"Audit {audit['digest']} of the training pictures: {audit['verdict']}"
+    return UNAUDITED if audit is None else f"Audit {audit['digest']} of the training pictures: {audit['verdict']}"

@@ -11,6 +11,7 @@
     ├── TrainingFailed        a training that cannot go on; its last good checkpoint is kept
     ├── NotSupported          this encoder or detector cannot do that
     ├── TooManyBad            more pictures failed than --max-bad-fraction allows
+    ├── NotReproduced         figures of a finished run that do not follow from its tables; exit code 1
     └── AuditFailed           data that would teach a shortcut or leaks; exit code 3, so that scripts can tell
 
 Programming mistakes are asserts. All arguments go to `super().__init__`, so that an error survives pickling on its
@@ -98,6 +99,12 @@ class NotSupported(GencvError):
 
 class TooManyBad(GencvError):
     """More pictures failed than the job allows; everything else is finished and saved."""
+
+
+class NotReproduced(GencvError):
+    """A finished run whose tables give other figures than it wrote down."""
+
+    exit_code = 1
 
 
 class AuditFailed(GencvError):

@@ -78,12 +78,12 @@ class Manifest:
         manifest.check_words() if to_audit else manifest.check()
         return manifest
 
-    def save(self, folder: str) -> None:
-        """Write manifest.parquet. The packed bytes stay where they are and are referred to."""
+    def save(self, folder: str, *, rows_per_part: int = tables.ROWS_PER_PART) -> None:
+        """Write manifest.parquet, cut into parts. The packed bytes stay where they are and are referred to."""
         here = storage.join(folder, IMAGES)
         facts = {"images_dir": "." if self.images_dir == here else self.images_dir, "preprocessing": self.preprocessing}
         table = self.table.replace_schema_metadata({"gencv": json.dumps(facts)})
-        tables.write_table(table, storage.join(folder, FILE), rows_per_group=tables.ROWS_PER_PART)
+        tables.write_table(table, storage.join(folder, FILE), rows_per_group=rows_per_part)
 
     @property
     def num_parts(self) -> int:

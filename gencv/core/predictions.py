@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gencv.core import tables
+from gencv.core import storage, tables
 from gencv.core.record import Split
 
 SCHEMA = pa.schema(
@@ -17,6 +17,7 @@ SCHEMA = pa.schema(
         ("label", pa.int8()),
         ("generator", pa.string()),
         ("family", pa.string()),
+        ("source", pa.string()),  # where it was gathered from: what tells genuine pictures apart
         ("group", pa.string()),
         ("split", pa.string()),
         ("score", pa.float32()),  # P(positive) in [0, 1]; null where the picture gave no answer
@@ -32,6 +33,9 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
+FILE = "predictions.parquet"
+SCORES = "scores"
+"""The folder of the parts that a detector wrote, features included."""
 SAID = SCHEMA.names[SCHEMA.get_field_index("score") :]
 """The columns that judging fills."""
 
@@ -51,6 +55,11 @@ class Predictions:
             column = said[name].cast(kind) if name in said.column_names else pa.nulls(len(rows), kind)
             table = table.append_column(name, column)
         return cls(tables.conform(table, SCHEMA, "predictions"))
+
+    @classmethod
+    def load(cls, folder: str) -> "Predictions":
+        """Open the predictions that `evaluate` left in a folder. Raises BadInput if there are none."""
+        return cls(tables.conform(tables.read_table(storage.join(folder, FILE)), SCHEMA, "table of predictions"))
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

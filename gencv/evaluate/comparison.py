@@ -11,9 +11,8 @@ from itertools import combinations
 
 import numpy as np
 
-from gencv.core.predictions import Predictions
 from gencv.evaluate import metrics
-from gencv.evaluate.evaluations import Evaluation
+from gencv.evaluate.entrants import Entrant
 from gencv.evaluate.generators import GeneratorRow, per_generator
 from gencv.evaluate.intervals import FEW_GROUPS, Statistics, fewest_groups, percentiles, replicate
 from gencv.evaluate.metrics import Metric
@@ -107,20 +106,20 @@ class Comparison:
     remarks: tuple[str, ...] = ()
 
 
-def compare(evaluations: Sequence[Evaluation], *, remarks: Sequence[str] = (), seed: int = 0) -> Comparison:
-    """Compare detectors on pictures that all of them judged: `evaluations.same_pictures` makes them so."""
+def compare(entrants: Sequence[Entrant], *, remarks: Sequence[str] = (), seed: int = 0) -> Comparison:
+    """Compare detectors on pictures that all of them judged: `entrants.same_pictures` makes them so."""
     found = {
-        each.name: metrics.summarise(each.predictions, each.said.threshold, prior=each.said.prior, seed=seed)
-        for each in evaluations
+        each.name: metrics.summarise(each.predictions, each.terms.at, prior=each.terms.calibrator.prior, seed=seed)
+        for each in entrants
     }
-    ordered = sorted(evaluations, key=lambda each: (-(found[each.name][DECIDING].value or 0.0), each.name))
+    ordered = sorted(entrants, key=lambda each: (-(found[each.name][DECIDING].value or 0.0), each.name))
     rows = ordered[0].predictions
     labels, groups = rows.labels.astype(int), metrics.clusters(rows)
     num_groups = fewest_groups(groups, labels)
     return Comparison(
         names=tuple(each.name for each in ordered),
         metrics={each.name: found[each.name] for each in ordered},
-        generators={each.name: tuple(_by_source(each, seed)) for each in ordered},
+        generators={each.name: tuple(per_generator(each.predictions, each.terms.at, seed)) for each in ordered},
         pairs=tuple(compare_pairs(ordered, found, seed=seed)),
         num_pictures=len(rows),
         num_groups=num_groups,
@@ -129,18 +128,18 @@ def compare(evaluations: Sequence[Evaluation], *, remarks: Sequence[str] = (), s
 
 
 def compare_pairs(
-    evaluations: Sequence[Evaluation],
+    entrants: Sequence[Entrant],
     found: Mapping[str, Mapping[str, Metric]],
     *,
     num_replicates: int = 0,
     seed: int = 0,
 ) -> list[Pair]:
     """Return every pair of detectors. found: the metrics of each; num_replicates: 0 for as many as the pairs need."""
-    labels = evaluations[0].predictions.labels.astype(int)
-    groups = metrics.clusters(evaluations[0].predictions)
-    each_two = list(combinations(evaluations, 2))
+    labels = entrants[0].predictions.labels.astype(int)
+    groups = metrics.clusters(entrants[0].predictions)
+    each_two = list(combinations(entrants, 2))
     drawn = replicate(
-        _all_of(evaluations),
+        _all_of(entrants),
         groups,
         labels,
         num_replicates=num_replicates or max(MIN_REPLICATES, REPLICATES_A_PAIR * len(each_two)),
@@ -235,13 +234,13 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
     ]
 
 
-def _all_of(evaluations: Sequence[Evaluation]) -> Statistics:
+def _all_of(entrants: Sequence[Entrant]) -> Statistics:
     """Return a function from weights [R, N] to the compared metrics of every detector."""
     functions = {}
-    for each in evaluations:
+    for each in entrants:
         labels, scores, species = metrics.labelled(each.predictions, "generator")
-        prior = metrics.prior_or_half(each.said.prior)
-        functions[each.name] = statistics_of(labels, scores, each.said.threshold, species, prior)
+        prior = metrics.prior_or_half(each.terms.calibrator.prior)
+        functions[each.name] = statistics_of(labels, scores, each.terms.at, species, prior)
 
     def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
         return {
@@ -254,15 +253,7 @@ def _all_of(evaluations: Sequence[Evaluation]) -> Statistics:
     return statistics
 
 
-def _right(each: Evaluation) -> np.ndarray:
+def _right(each: Entrant) -> np.ndarray:
     """bool [N]: what was judged rightly; no answer is wrong for both classes."""
     labels, scores = each.predictions.labels, each.predictions.scores
-    return np.asarray(np.where(labels == 1, scores >= each.said.threshold, scores < each.said.threshold))
-
-
-def _by_source(each: Evaluation, seed: int) -> list[GeneratorRow]:
-    """Return a row for each generator, and for each source of genuine pictures in place of what made them."""
-    table = each.predictions.table
-    names = np.where(each.predictions.labels == 1, each.predictions.column("generator"), each.sources)
-    table = table.set_column(table.column_names.index("generator"), "generator", [names.tolist()])
-    return per_generator(Predictions(table), each.said.threshold, seed)
+    return np.asarray(np.where(labels == 1, scores >= each.terms.at, scores < each.terms.at))

@@ -17,6 +17,8 @@ class GeneratorRow:
 
     generator: str
     family: str
+    source: str
+    """Where genuine pictures were gathered; "" for a generator, whose pictures count together."""
     is_genuine: bool
     num_rows: int
     num_groups: int
@@ -25,6 +27,11 @@ class GeneratorRow:
     """Recall of a generator; false-positive rate of genuine pictures."""
     auroc: Metric
     """A generator against all genuine pictures; None for genuine pictures."""
+
+    @property
+    def name(self) -> str:
+        """Name it for people: "sd15", or "camera of folder:products"."""
+        return f"{self.generator} of {self.source}" if self.source else self.generator
 
     @property
     def error(self) -> float:
@@ -48,9 +55,12 @@ def per_generator(
     """
     labels, scores, generators = metrics.labelled(predictions, "generator")
     _, _, families = metrics.labelled(predictions, "family")
+    _, _, sources = metrics.labelled(predictions, "source")
+    sources = np.where((labels == 1) | (sources == "None"), "", sources)
     groups = metrics.clusters(predictions, cluster)
     # A name may stand on both sides (a data set with its own reconstructions), so the label is part of the key.
-    keys = np.array([f"{label} {name}" for label, name in zip(labels, generators, strict=True)], dtype=str)
+    rows_of = zip(labels, generators, sources, strict=True)
+    keys = np.array([f"{label} {name}\x1f{source}" for label, name, source in rows_of], dtype=str)
     names = np.unique(keys)
     if not len(names):
         return []
@@ -78,6 +88,7 @@ def per_generator(
             GeneratorRow(
                 generator=str(generators[mine][0]),
                 family=str(families[mine][0]),
+                source=str(sources[mine][0]),
                 is_genuine=is_genuine,
                 num_rows=int(mine.sum()),
                 num_groups=num_groups,
@@ -86,7 +97,7 @@ def per_generator(
                 auroc=auroc,
             )
         )
-    return sorted(rows, key=lambda row: (row.is_genuine, -row.error, row.generator))
+    return sorted(rows, key=lambda row: (row.is_genuine, -row.error, row.name))
 
 
 def note_on_groups(num_groups: int) -> str:

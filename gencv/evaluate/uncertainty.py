@@ -1,5 +1,7 @@
 """How often a detector does not commit itself, and how often it is wrong where it does."""
 
+from collections import Counter
+
 import numpy as np
 
 from gencv.core.band import Band
@@ -8,7 +10,7 @@ from gencv.evaluate import metrics
 from gencv.evaluate.intervals import NUM_REPLICATES, Statistics, bootstrap
 from gencv.evaluate.metrics import NO_ANSWER, Metric
 from gencv.evaluate.replicates import ratio
-from gencv.evaluate.verdicts import decide_all
+from gencv.evaluate.verdicts import REASONS, decide_all
 
 CLASS_OF = {
     "uncertain_genuine": 0,
@@ -50,6 +52,13 @@ def uncertainty(
         mine = groups[labels == CLASS_OF[name]] if name in CLASS_OF else groups
         found[name] = metrics.with_interval(Metric(float(values[0])), intervals[name], len(np.unique(mine)))
     return found
+
+
+def reasons_of(predictions: Predictions, threshold: float, band: Band | None) -> dict[str, int]:
+    """Count the answered rows that are uncertain for each of REASONS; a row may count for several."""
+    _, reasons = decide_all(predictions.answered(), threshold, band)
+    counts = Counter(code for codes in reasons for code in codes)
+    return {code: counts[code] for code in REASONS}
 
 
 def _statistics_of(labels: np.ndarray, groups: np.ndarray, called: np.ndarray, uncertain: np.ndarray) -> Statistics:

@@ -6,6 +6,7 @@
     scope.safetensors     features of some training pictures, to tell others from them
     golden.safetensors    a few pictures and the scores that they must get
     README.md             a model card in the hub's format
+    fitted_on.parquet     digests of the pictures that it was fitted on, where a job left them (models/fitted.py)
 
 No pickle is read or written. `load` refuses a bundle whose golden scores do not come out.
 """

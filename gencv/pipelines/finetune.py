@@ -16,7 +16,7 @@ from gencv.evaluate.decision import Decision, DecisionSettings, settle
 from gencv.evaluate.metrics import summarise
 from gencv.evaluate.scoping import bank_of, set_scope
 from gencv.images.preprocess import Preprocessing
-from gencv.models import bundle
+from gencv.models import bundle, fitted
 from gencv.models.detectors import NetworkDetector, Runner, task_of
 from gencv.models.encoders import pick_device
 from gencv.models.fitting import best_epoch
@@ -61,6 +61,8 @@ class Trained:
     detector: NetworkDetector
     history: list[dict[str, Any]]
     decision: Decision
+    training: dict[str, Any]
+    """What its bundle says of how it was trained."""
     fitted: Manifest
     test: Manifest
     predictions: Predictions
@@ -189,8 +191,9 @@ def finetune(
         "best_epoch": best_epoch(history),
     }
     bundle.save(detector, out, training=facts, metrics={})  # not calibrated yet: it judges first
-    fitted = manifest.where(split=Split.TRAIN)
-    remembered = {fitted["id"][row] for row in bank_of(fitted["id"])}
+    trained_on = manifest.where(split=Split.TRAIN)
+    ids = trained_on["id"]
+    remembered = {ids[row] for row in bank_of(ids)}
     splits = manifest["split"]
     judged = manifest.where(
         [split != Split.TRAIN or row_id in remembered for row_id, split in zip(manifest["id"], splits, strict=True)]
@@ -208,12 +211,14 @@ def finetune(
     prior = decision.calibrator.prior
     metrics = summarise(val, decision.thresholds["eer"].value, prior=prior, seed=recipe.seed)
     bundle.save(detector, out, training=facts, metrics={name: metric.text() for name, metric in metrics.items()})
+    fitted.record(manifest, out)
     return Trained(
         variant=variant,
         detector=detector,
         history=history,
         decision=decision,
-        fitted=fitted,
+        training=facts,
+        fitted=trained_on,
         test=judged.where(split=Split.TEST),
         predictions=test,
         val=val,

@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from gencv.core import storage, tables
+from gencv.core import audits, storage, tables
 from gencv.core.embeddings import matrix, vector_column
 from gencv.core.manifest import Manifest
-from gencv.core.predictions import Predictions
+from gencv.core.predictions import FILE, SCORES, Predictions
+from gencv.core.record import Split
 from gencv.core.scope import Scope
-from gencv.evaluate.evaluations import Said
+from gencv.evaluate.evaluation import Terms
 from gencv.evaluate.thresholds import Threshold
 from gencv.evaluate.verdicts import words
 from gencv.models import bundle
@@ -20,8 +21,6 @@ from gencv.models.detectors import Detector
 from gencv.pipelines.embed import BATCH_SIZE, in_batches
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
 from gencv.pipelines.pixels import ReadPixels
-
-SCORES = "scores"
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def predict(
     predictions = in_scope(predictions, features, detector.scope)
     if threshold is not None:
         predictions = words(predictions, threshold, detector.band, detector.labels)
-    tables.write_table(predictions.table, storage.join(out, "predictions.parquet"))
+    tables.write_table(predictions.table, storage.join(out, FILE))
     return predictions, features, done
 
 
@@ -107,15 +106,23 @@ def in_scope(predictions: Predictions, features: np.ndarray, scope: Scope) -> Pr
     return predictions.filled(outside=outside)
 
 
-def said_by(detector: Detector, threshold: Threshold, bundle_dir: str) -> Said:
-    """Return what a comparison must know of a detector beside its predictions."""
-    assert threshold.value is not None
-    return Said(
+def terms_of(
+    detector: Detector, training: dict[str, Any], threshold: Threshold, split: Split, seen: str, **more: Any
+) -> Terms:
+    """Return on which terms a detector judges. training: its bundle's facts; seen, more: fields of `Terms`."""
+    return Terms(
         title=detector.title,
         task=detector.task,
         labels=detector.labels,
-        threshold=threshold.value,
-        threshold_name=threshold.name,
-        prior=detector.calibrator.prior,
-        fitted_on=bundle.describe(bundle_dir)["training"].get("manifest", ""),
+        split=split,
+        threshold=threshold,
+        calibrator=detector.calibrator,
+        band=detector.band,
+        scope=detector.scope.describe(),
+        kinds=detector.kinds,
+        preprocessing=detector.preprocessing.to_dict() if detector.preprocessing else None,
+        fitted_on=training.get("manifest", ""),
+        audit=audits.describe(training.get("audit")),
+        seen=seen,
+        **more,
     )

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from gencv.evaluate.generators import GeneratorRow
 from gencv.plots.look import FAINT, FAMILY_COLOURS, GENUINE, GREY, INK, LINE, new_figure, say, style
 
-MAX_NAME = 28
+MAX_NAME = 32
 
 
 def draw_generators(rows: Sequence[GeneratorRow], *, names: tuple[str, str] = ("genuine", "positive")) -> Figure:
@@ -56,6 +56,6 @@ def draw_generators(rows: Sequence[GeneratorRow], *, names: tuple[str, str] = ("
 
 
 def _name_of(row: GeneratorRow) -> str:
-    name = row.generator if len(row.generator) <= MAX_NAME else f"{row.generator[: MAX_NAME - 1]}…"
+    name = row.name if len(row.name) <= MAX_NAME else f"{row.name[: MAX_NAME - 1]}…"
     family = "" if row.is_genuine or row.family in ("unknown", row.generator) else f"{row.family}, "
     return f"{name}  ({family}{row.num_rows:,})"

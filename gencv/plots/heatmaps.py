@@ -56,6 +56,30 @@ def draw_matrix(
     return figure
 
 
+def draw_grids(grids: Mapping[str, Mapping[str, Mapping[str, float | None]]], *, chance: float = 0.5) -> Figure:
+    """Draw tables of shares side by side: title -> row -> column -> a figure from chance to 1, in the order given.
+
+    The redder a cell, the worse; None is a dash. A box marks the worst cell of each table.
+    """
+    first = next(iter(grids.values()))
+    rows, columns = list(first), list(next(iter(first.values())))
+    figure = new_figure(height_px=120 + 56 * len(rows))
+    for axes, (title, table) in zip(np.atleast_1d(figure.subplots(1, len(grids))), grids.items(), strict=True):
+        values = np.array([[table[row][column] for column in columns] for row in rows], np.float64)
+        known = np.isfinite(values)
+        worst = {divmod(int(np.nanargmin(values)), len(columns))} if known.any() else set()
+        badness = np.clip((1 - values) / (1 - chance), 0, 1)
+        _cells(
+            style(axes, title=title),
+            [["–" if np.isnan(value) else f"{value:.3f}" for value in line] for line in values],
+            [[FAINT if np.isnan(bad) else WORSE(bad) for bad in line] for line in badness],
+            [["white" if bad > 0.8 else GREY if np.isnan(bad) else INK for bad in line] for line in badness],
+            boxed=worst,
+        )
+        _name(axes, rows if axes is figure.axes[0] else [""] * len(rows), columns)
+    return figure
+
+
 def worst_first(matrix: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return the generators of a matrix by their mean over the trainings that met them, the lowest first."""
     found: dict[str, list[float]] = {}

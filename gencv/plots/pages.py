@@ -6,39 +6,34 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gencv.core.band import Band
 from gencv.core.embeddings import Embeddings
 from gencv.core.errors import BadImage, BadInput
 from gencv.core.manifest import Manifest, read_images
 from gencv.core.predictions import Predictions
-from gencv.core.record import Split
 from gencv.core.seeds import uniform_for
 from gencv.evaluate import uncertainty
 from gencv.evaluate.decision import Decision
-from gencv.evaluate.generators import GeneratorRow
-from gencv.evaluate.kinds import kinds_result
 from gencv.evaluate.metrics import TITLES, Metric
 from gencv.evaluate.projection import project
 from gencv.evaluate.thresholds import Threshold
 from gencv.evaluate.validation import warning
 from gencv.images.decode import decode
-from gencv.images.preprocess import Preprocessing
-from gencv.plots.bars import draw_generators
-from gencv.plots.curves import draw_confusion, draw_histogram, draw_reliability, draw_roc
-from gencv.plots.kinds import add_kinds
+from gencv.plots.curves import draw_histogram, draw_roc
 from gencv.plots.look import to_png
 from gencv.plots.maps import draw_map
-from gencv.plots.sheets import draw_before_after, draw_errors, draw_sheet
+from gencv.plots.sheets import draw_before_after, draw_sheet
 from gencv.runs.report import Report
 
 NUM_SAMPLES = 18
 NUM_PAIRS = 6
-FITTED_ON = {
-    Split.TEST: "Nothing was fitted on these rows.",
-    Split.VAL: "These are validation rows: the threshold and the calibration may have been set on them.",
-    Split.TRAIN: "These are training rows: the detector may have been fitted on them, so the figures flatter it.",
+COUNTED = {
+    "num_positive": "Positive pictures",
+    "num_groups_positive": "Groups of positive pictures",
+    "num_genuine": "Genuine pictures",
+    "num_groups_genuine": "Groups of genuine pictures",
+    "num_unanswered": "Pictures without an answer",
 }
-"""What a reader must know of the rows of a split."""
+"""What people read for the counts of `summarise`."""
 PRIMARY = ("auroc", "balanced_accuracy", "eer", "accuracy", "precision", "recall", "f1", "average_precision")
 
 
@@ -67,7 +62,7 @@ def preprocess_report(before: Manifest, after: Manifest) -> Report:
     report.headline("Pictures", len(after), f"{after.preprocessing['size_px']} px square")
     report.headline("Unreadable", len(after.bad()), "rows with an error")
     report.section("Its effect", "Some pictures as they came, and as they are stored.")
-    rows = _draw(after, NUM_PAIRS)
+    rows = sample_rows(after, NUM_PAIRS)
     pairs = []
     for first, second, row in zip(pictures_of(before, rows), pictures_of(after, rows), rows, strict=True):
         if first is not None and second is not None:
@@ -88,7 +83,7 @@ def embed_report(embeddings: Embeddings) -> Report:
     report = Report("Embeddings", f"{space.encoder}, {space.dim}-d, space {space.digest()}")
     report.headline("Pictures", len(manifest), f"{int(embeddings.good.sum()):,} with a vector")
     report.headline("Dimensions", space.dim, space.encoder)
-    _map(report, embeddings.vectors, manifest)
+    add_map(report, embeddings.vectors, manifest)
     return report
 
 
@@ -114,98 +109,6 @@ def probe_report(
     return report
 
 
-def evaluation_report(
-    *,
-    title: str,
-    labels: tuple[str, str],
-    threshold: Threshold,
-    preprocessing: Preprocessing | None,
-    split: Split,
-    manifest: Manifest,
-    predictions: Predictions,
-    features: np.ndarray,
-    metrics: dict[str, Metric],
-    band: Band | None,
-    doubts: dict[str, Metric],
-    generators: Sequence[GeneratorRow],
-    seed: int,
-    kinds: Sequence[str] = (),
-) -> Report:
-    """Show how a detector did on the rows of a split.
-
-    features: float32 [N, D], row by row with `manifest` and `predictions`. doubts: what `uncertainty` found.
-    kinds: what the second head tells apart.
-    """
-    assert threshold.value is not None
-    answered = predictions.answered()
-    num_positive = int(answered.labels.sum())
-    num_genuine = len(answered) - num_positive
-    report = Report(
-        title,
-        f"{len(answered):,} judged pictures: {num_genuine:,} {labels[0]}, {num_positive:,} {labels[1]}",
-    )
-    for name in PRIMARY[:3]:
-        add_headline(report, name, metrics[name])
-    report.headline("No answer", len(predictions.bad()), f"of {len(predictions):,} pictures")
-    add_judgement(report, threshold, labels, split, manifest, predictions, metrics, band, doubts, generators, kinds)
-    _map(report, features, manifest, seed)
-    add_samples(report, manifest)
-    if preprocessing is not None and manifest.preprocessing is None:
-        _effect(report, manifest, preprocessing)
-    report.section("What was judged")
-    add_counts(report, manifest)
-    return report
-
-
-def add_judgement(
-    report: Report,
-    threshold: Threshold,
-    labels: tuple[str, str],
-    split: Split,
-    manifest: Manifest,
-    predictions: Predictions,
-    metrics: dict[str, Metric],
-    band: Band | None,
-    doubts: dict[str, Metric],
-    generators: Sequence[GeneratorRow],
-    kinds: Sequence[str] = (),
-) -> None:
-    """Show how a detector did on the rows of a split at a frozen threshold, and where it fails.
-
-    band, doubts: what is called uncertain, and how often. kinds: what the detector's second head tells apart.
-    """
-    assert threshold.value is not None
-    report.section(
-        "How well it tells them apart",
-        f"On {len(predictions):,} pictures of the {split.value} split, {len(predictions.bad()):,} of them without an "
-        "answer. Intervals are 95 %, by bootstrap over groups: pictures of one identity or photograph are drawn "
-        "together.",
-    )
-    report.note(
-        f"The threshold {threshold.value:.4f} ({threshold.name}) was frozen on validation, where it gave "
-        f"{threshold.expected_fpr:.1%} false positives and {threshold.expected_fnr:.1%} false negatives. "
-        f"{FITTED_ON[split]} The training pictures were not audited for shortcuts: a figure near 1 may "
-        "come from a difference in content, size, or compression."
-    )
-    report.figures(
-        {
-            "ROC": to_png(draw_roc(predictions, threshold=threshold.value, auroc=metrics["auroc"], names=labels)),
-            "confusion matrix": to_png(draw_confusion(predictions, threshold.value, names=labels)),
-            "reliability": to_png(draw_reliability(predictions, names=labels)),
-            "score histogram": to_png(draw_histogram(predictions, threshold=threshold.value, names=labels)),
-        }
-    )
-    add_metrics(report, metrics)
-    add_doubts(report, band, doubts, labels)
-    report.section(
-        "Where it fails", "Each generator at the frozen threshold, worst first; then each source of genuine pictures."
-    )
-    add_generators(report, generators, labels)
-    add_mistakes(report, manifest, predictions, threshold.value, labels)
-    if kinds:
-        add_kinds(report, kinds_result(predictions, threshold.value, kinds), labels)
-
-
 def add_headline(report: Report, name: str, metric: Metric) -> None:
     """Put a metric on top of the page, with its interval."""
     interval = (
@@ -223,6 +126,10 @@ def add_metrics(report: Report, metrics: dict[str, Metric]) -> None:
     rows = [
         [titles.get(name, name), metrics[name].value, metrics[name].low, metrics[name].high, metrics[name].reason]
         for name in ordered
+        if name not in COUNTED
+    ]
+    rows += [
+        [title, int(metrics[name].value or 0), None, None, ""] for name, title in COUNTED.items() if name in metrics
     ]
     report.table(["metric", "value", "from", "to", "remark"], rows, "All figures; positive is the attack.")
 
@@ -238,13 +145,6 @@ def add_decision(report: Report, decision: Decision, labels: tuple[str, str]) ->
     report.note(f"Calibration: {calibrator.describe()}{remark}. {decision.band.describe(labels)}")
 
 
-def add_doubts(report: Report, band: Band | None, doubts: dict[str, Metric], labels: tuple[str, str]) -> None:
-    """Add a section with how often a verdict is uncertain, and how often a certain one is wrong."""
-    promise = band.describe(labels) if band else "No error rate is promised, and no verdict is uncertain."
-    report.section("How sure it is", promise)
-    add_metrics(report, doubts)
-
-
 def add_thresholds(report: Report, thresholds: dict[str, Threshold]) -> None:
     """Add the thresholds that validation set, and what they cost there."""
     report.table(
@@ -252,27 +152,6 @@ def add_thresholds(report: Report, thresholds: dict[str, Threshold]) -> None:
         [
             [t.name, t.value, t.expected_fpr, t.expected_fnr, t.num_genuine, t.num_positive, t.reason]
             for t in thresholds.values()
-        ],
-    )
-
-
-def add_generators(report: Report, generators: Sequence[GeneratorRow], labels: tuple[str, str]) -> None:
-    """Add what `per_generator` found, in its order, as bars and as a table."""
-    report.figures({"generators": to_png(draw_generators(generators, names=labels))})
-    report.table(
-        ["generator", "family", "pictures", "groups", "judged wrongly", "recall or false positives", "AUROC", "remark"],
-        [
-            [
-                r.generator,
-                r.family,
-                r.num_rows,
-                r.num_groups,
-                r.error,
-                r.rate.text(),
-                r.auroc.text(),
-                r.rate.reason or r.auroc.reason,
-            ]
-            for r in generators
         ],
     )
 
@@ -293,7 +172,7 @@ def add_counts(report: Report, manifest: Manifest) -> None:
 def add_samples(report: Report, manifest: Manifest) -> None:
     """Add a section with some pictures of every generator."""
     rows = sorted(
-        _draw(manifest, NUM_SAMPLES), key=lambda row: (manifest["label"][row] or 0, manifest["generator"][row])
+        sample_rows(manifest, NUM_SAMPLES), key=lambda row: (manifest["label"][row] or 0, manifest["generator"][row])
     )
     tiles = [
         (image, f"{manifest['generator'][row]}")
@@ -305,42 +184,8 @@ def add_samples(report: Report, manifest: Manifest) -> None:
         report.figures({"sample": draw_sheet(tiles)})
 
 
-def _effect(report: Report, manifest: Manifest, preprocessing: Preprocessing) -> None:
-    rows = _draw(manifest, NUM_PAIRS)
-    pairs = [
-        (image, preprocessing.apply(image), manifest["generator"][row])
-        for row, image in zip(rows, pictures_of(manifest, rows), strict=True)
-        if image is not None
-    ]
-    report.section("What the detector sees", f"The preprocessing is part of the detector: {preprocessing.describe()}.")
-    report.figures({"before and after": draw_before_after(pairs)})
-
-
-def add_mistakes(
-    report: Report, manifest: Manifest, predictions: Predictions, threshold: float, labels: tuple[str, str]
-) -> None:
-    """Add a section with the wrongly judged pictures that are furthest from the threshold, if there are any."""
-    known = predictions.table["label"].is_valid().to_numpy() & ~np.isnan(predictions.scores)
-    truth = np.array([label or 0 for label in predictions.table["label"].to_pylist()])
-    off = np.where(truth == 1, threshold - predictions.scores, predictions.scores - threshold)
-    wrong = np.flatnonzero(known & ((predictions.scores >= threshold) != (truth == 1)))
-    rows = [int(row) for row in wrong[np.argsort(-off[wrong], kind="stable")][:12]]
-    if not rows:
-        return
-    images = pictures_of(manifest, rows)
-    tiles = [
-        (image, int(truth[row]), float(predictions.scores[row]), str(manifest["generator"][row]))
-        for row, image in zip(rows, images, strict=True)
-        if image is not None
-    ]
-    if tiles:
-        report.section(
-            "Its worst mistakes", f"{len(wrong):,} pictures were judged wrongly; these are furthest from the threshold."
-        )
-        report.figures({"mistakes": draw_errors(tiles, names=labels)})
-
-
-def _map(report: Report, vectors: np.ndarray, manifest: Manifest, seed: int = 0) -> None:
+def add_map(report: Report, vectors: np.ndarray, manifest: Manifest, seed: int = 0) -> None:
+    """Add a section with the features float32 [N, D] of a manifest's rows on a plane, if there are enough of them."""
     try:
         projection = project(vectors, seed)
     except BadInput:  # fewer than three pictures
@@ -356,7 +201,7 @@ def _map(report: Report, vectors: np.ndarray, manifest: Manifest, seed: int = 0)
     )
 
 
-def _draw(manifest: Manifest, count: int) -> list[int]:
+def sample_rows(manifest: Manifest, count: int) -> list[int]:
     """Draw readable rows in turn from every generator, the same ones every time."""
     by_generator: dict[str, list[int]] = {}
     ids, generators, errors = (manifest[name] for name in ("id", "generator", "error"))
@@ -370,13 +215,13 @@ def _draw(manifest: Manifest, count: int) -> list[int]:
     return drawn[:count]
 
 
-def pictures_of(manifest: Manifest, rows: Sequence[int]) -> list[np.ndarray | None]:
-    """Return decoded pictures of some rows, None for one that cannot be had (any more)."""
+def pictures_of(manifest: Manifest, rows: Sequence[int], *, min_side_px: int | None = 256) -> list[np.ndarray | None]:
+    """Return decoded pictures of some rows, None for one that cannot be had (any more). min_side_px: as `decode`'s."""
     table: Any = manifest.table.take(pa.array(rows, pa.int64()))
     images: list[np.ndarray | None] = []
     for data in read_images(table, manifest.images_dir):
         try:
-            images.append(decode(data, min_side_px=256) if isinstance(data, bytes) else None)
+            images.append(decode(data, min_side_px=min_side_px) if isinstance(data, bytes) else None)
         except BadImage:
             images.append(None)
     return images

@@ -6,23 +6,14 @@ from typing import Any, Protocol, TypedDict
 import numpy as np
 
 from gencv.core.manifest import Manifest
-from gencv.core.predictions import Predictions
-from gencv.core.record import Split
 from gencv.evaluate.decision import Decision
-from gencv.evaluate.generators import GeneratorRow
-from gencv.evaluate.kinds import kinds_result
+from gencv.evaluate.evaluation import HEADLINE, Evaluation
 from gencv.evaluate.metrics import Metric
-from gencv.evaluate.thresholds import Threshold
 from gencv.plots.epochs import draw_accuracies, draw_learning_rate, draw_losses
+from gencv.plots.evaluation import add_judgement
 from gencv.plots.heatmaps import draw_matrix, worst_first
 from gencv.plots.look import to_png
-from gencv.plots.pages import (
-    PRIMARY,
-    add_decision,
-    add_headline,
-    add_judgement,
-    add_samples,
-)
+from gencv.plots.pages import add_decision, add_headline, add_samples
 from gencv.runs.report import Report
 
 
@@ -71,53 +62,33 @@ class TrainingRow(TypedDict):
 
 
 def finetune_report(
+    evaluation: Evaluation,
     *,
-    title: str,
-    labels: tuple[str, str],
     recipe: dict[str, Any],
     history: list[dict[str, Any]],
     efficiency: Costs,
-    threshold: Threshold,
     decision: Decision,
     manifest: Manifest,
-    predictions: Predictions,
-    metrics: dict[str, Metric],
-    doubts: dict[str, Metric],
-    generators: Sequence[GeneratorRow],
     counts: dict[str, Any],
-    kinds: Sequence[str] = (),
 ) -> Report:
     """Show how a training went, what it cost, and how the detector does on the test rows.
 
-    manifest, predictions: the test rows, row by row. doubts: what `uncertainty` found. counts: `Manifest.counts` of the
-    rows that were trained on.
-    kinds: what the detector's second head tells apart; the recipe's `kinds` names the column that holds the truth.
+    evaluation, manifest: the test rows, row by row. counts: `Manifest.counts` of the rows that were trained on.
     """
-    assert threshold.value is not None
-    report = Report(title, f"{recipe['network']}, {_trained_on(counts)}, {len(history)} {_plural(len(history))}")
-    for name in PRIMARY[:3]:
+    labels, metrics, predictions = evaluation.terms.labels, evaluation.metrics, evaluation.predictions
+    subtitle = f"{recipe['network']}, {_trained_on(counts)}, {len(history)} {_plural(len(history))}"
+    report = Report(evaluation.terms.title, subtitle)
+    for name in HEADLINE:
         add_headline(report, name, metrics[name])
-    if kinds:
-        add_headline(report, "Kind named rightly", kinds_result(predictions, threshold.value, kinds).accuracy)
+    if evaluation.kinds:
+        add_headline(report, "Kind named rightly", evaluation.kinds.accuracy)
     else:
         report.headline("No answer", len(predictions.bad()), f"of {len(predictions):,} test pictures")
     _add_epochs(report, history)
     _add_costs(report, efficiency, history, metrics["accuracy"])
     _add_sources(report, counts, labels)
     add_decision(report, decision, labels)
-    add_judgement(
-        report,
-        threshold,
-        labels,
-        Split.TEST,
-        manifest,
-        predictions,
-        metrics,
-        decision.band,
-        doubts,
-        generators,
-        kinds,
-    )
+    add_judgement(report, evaluation, manifest)
     add_samples(report, manifest)
     report.section("Recipe", "Every hyper-parameter. What is not named in a source is our default.")
     report.table(["name", "value"], [[name, _plain(value)] for name, value in recipe.items()])

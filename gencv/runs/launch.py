@@ -18,8 +18,8 @@ from gencv.runs.run import Run
 def launch(main: Callable[..., None], argv: list[str] | None = None) -> None:
     """Parse the command line into `main`'s Config, run it (with a Run if it takes one), and say errors in one sentence.
 
-    Exit codes: 0 done, 2 something that the user can mend (said on stderr), 3 an audit that found the data unfit, 130
-    stopped by the user.
+    Exit codes: 0 done, 1 figures that cannot be reproduced, 2 something that the user can mend (said on stderr), 3 an
+    audit that found the data unfit, 130 stopped by the user.
     """
     config_type, *has_run = [kind for name, kind in get_type_hints(main).items() if name != "return"]
     job = Path(sys.modules[main.__module__].__file__ or "job").stem
@@ -117,7 +117,7 @@ def absolute(place: str) -> str:
     return place if storage.is_uri(place) or Path(place).is_absolute() else str(Path(place).absolute())
 
 
-PATHS = ("out", "manifest", "embeddings", "bundle", "xlsx", "evaluations", "bundles", "training", "audit")
+PATHS = ("out", "manifest", "embeddings", "bundle", "xlsx", "evaluations", "bundles", "training", "audit", "reproduce")
 """Fields that name a place, or several."""
 
 LIMITS = {"max_bad_fraction": (0, 1), "neighbour_cosine": (0, 1), "workers": (0, 100_000), "batch_size": (0, 100_000)}

@@ -79,7 +79,7 @@ class Report:
 
         A float is written with three decimals and an int with thousands separated: give a str for anything else.
         """
-        cells = [[cell(value) for value in row] for row in rows]
+        cells = [[unbroken(cell(value)) for value in row] for row in rows]
         assert all(len(row) == len(columns) for row in cells), "a row has as many cells as there are columns"
         is_number = [is_numeric([row[k] for row in cells]) for k in range(len(columns))]
         self._add("table", columns=list(columns), rows=cells, is_number=is_number, caption=caption, note=note)
@@ -122,6 +122,11 @@ def cell(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
+
+
+def unbroken(text: str) -> str:
+    """Keep an interval on one line where a narrow column breaks "0.912 [0.880, 0.941]"."""
+    return text.replace(", ", ",\N{NO-BREAK SPACE}") if _NUMBER.fullmatch(text) else text
 
 
 def is_numeric(cells: Sequence[str]) -> bool:

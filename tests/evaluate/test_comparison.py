@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fakes import terms
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,35 +25,18 @@ from gencv.evaluate.comparison import (
     mcnemar,
     verdict_on,
 )
-from gencv.evaluate.evaluations import Evaluation, Said
+from gencv.evaluate.entrants import Entrant
 from gencv.evaluate.intervals import replicate
 from gencv.evaluate.replicates import auroc, ranking_tables
 
 Make = Callable[..., Predictions]
 
 
-def said(**facts: Any) -> Said:
-    known: dict[str, Any] = {
-        "title": "t",
-        "task": "generated",
-        "labels": ("real", "generated"),
-        "threshold": 0.5,
-        "threshold_name": "eer",
-        "prior": 0.5,
-    }
-    return Said(**{**known, **facts})
+def named(name: str, predictions: Predictions, **facts: Any) -> Entrant:
+    return Entrant(name=name, terms=terms(**facts), predictions=predictions)
 
 
-def named(name: str, predictions: Predictions, **facts: Any) -> Evaluation:
-    return Evaluation(
-        name=name,
-        said=said(**facts),
-        predictions=predictions,
-        sources=np.array(["phone"] * len(predictions), dtype=object),
-    )
-
-
-def drawn(make: Make, gaps: tuple[float, ...], *, num: int = 400, size: int = 4, seed: int = 0) -> list[Evaluation]:
+def drawn(make: Make, gaps: tuple[float, ...], *, num: int = 400, size: int = 4, seed: int = 0) -> list[Entrant]:
     """Detectors whose classes lie `gap` apart, on the same pictures: some groups are hard for all, some for one."""
     rng = np.random.default_rng(seed)
     labels = np.arange(num) % 2
@@ -67,10 +51,9 @@ def drawn(make: Make, gaps: tuple[float, ...], *, num: int = 400, size: int = 4,
     return found
 
 
-def metrics_of(evaluations: list[Evaluation]) -> dict[str, dict[str, metrics.Metric]]:
+def metrics_of(entrants: list[Entrant]) -> dict[str, dict[str, metrics.Metric]]:
     return {
-        each.name: metrics.summarise(each.predictions, each.said.threshold, prior=0.5, num_replicates=2)
-        for each in evaluations
+        each.name: metrics.summarise(each.predictions, each.terms.at, prior=0.5, num_replicates=2) for each in entrants
     }
 
 
@@ -192,16 +175,14 @@ def test_few_groups_and_one_class(predictions: Make) -> None:
 
 def test_sources_of_genuine_pictures_are_told_apart(predictions: Make) -> None:
     one, other = drawn(predictions, (2.0, 1.0), num=200)
-    sources = np.array(["phone", "web"] * 50 + ["web", "phone"] * 50, dtype=object)
-    comparison = compare(
-        [Evaluation(name=e.name, said=e.said, predictions=e.predictions, sources=sources) for e in (one, other)]
-    )
+    sources = ["phone", "web"] * 50 + ["web", "phone"] * 50
+    comparison = compare([replace(each, predictions=each.predictions.filled(source=sources)) for each in (one, other)])
     rows = comparison.generators["d0"]
-    assert {row.generator for row in rows if row.is_genuine} == {"phone", "web"}
+    assert {row.source for row in rows if row.is_genuine} == {"phone", "web"}
     assert {row.generator for row in rows if not row.is_genuine} == {"sd15"}
 
 
-def p_of(both: list[Evaluation], groups: np.ndarray) -> float:
+def p_of(both: list[Entrant], groups: np.ndarray) -> float:
     """The p-value of a difference of AUROC, without the other metrics, as many draws would take minutes with them."""
     labels = both[0].predictions.labels.astype(int)
     tables = [ranking_tables(labels, each.predictions.scores) for each in both]

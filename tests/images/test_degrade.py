@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,19 @@ from skimage import data as photographs
 from gencv.core.errors import BadInput
 from gencv.core.seeds import rng_for
 from gencv.images.decode import decode
-from gencv.images.degrade import DEGRADATIONS, blur, encode_jpeg, encode_png, encode_webp
+from gencv.images.degrade import (
+    CHAIN,
+    DEGRADATIONS,
+    blur,
+    chain,
+    downscale,
+    encode_jpeg,
+    encode_png,
+    encode_webp,
+    fit,
+    screenshot,
+)
+from gencv.images.transform import resize
 
 PHOTO = np.asarray(Image.fromarray(photographs.chelsea()).resize((150, 100)))
 
@@ -24,6 +38,8 @@ def test_every_degradation_gets_worse_with_strength(name: str) -> None:
     assert np.array_equal(PHOTO, before)
     for image in results:
         assert image.dtype == np.uint8 and image.ndim == 3 and image.flags.c_contiguous
+    if name == "screenshot":  # it gets smaller, and what is lost shows at the old size
+        results = [resize(image, *PHOTO.shape[:2], "bicubic") for image in results]
     worse = [-image.size if name == "crop" else error_of(image) for image in results]
     assert worse == sorted(worse) and len(set(worse)) == len(worse)
     assert degradation.unit
@@ -37,7 +53,7 @@ def test_every_degradation_takes_any_size_and_repeats(name: str) -> None:
         for strength in degradation.strengths:
             once = degradation.function(image, strength, rng_for(1, "a"))
             assert np.array_equal(once, degradation.function(image, strength, rng_for(1, "a")))
-            assert name == "crop" or once.shape == image.shape
+            assert name in ("crop", "screenshot") or once.shape == image.shape
 
 
 def test_blur_follows_opencvs_rules() -> None:
@@ -49,6 +65,47 @@ def test_blur_follows_opencvs_rules() -> None:
     for sigma_px, kernel_px in ((0, 0), (1, 4), (-1, 3), (1, -3)):
         with pytest.raises(BadInput, match="kernel"):
             blur(PHOTO, sigma_px, kernel_px)
+
+
+def test_a_screenshot_is_the_picture_at_its_display_size() -> None:
+    for seed in range(12):
+        shot = screenshot(PHOTO, 0.8, rng_for(seed, "a"))
+        assert np.abs(np.subtract(shot.shape[:2], (80, 120))).max() <= 4
+        shown = resize(shot, 80, 120, "bicubic").astype(float)
+        assert np.abs(shown - downscale(PHOTO, 0.8, rng_for(0))).mean() < 20
+    assert len({screenshot(PHOTO, 0.8, rng_for(seed, "a")).shape for seed in range(12)}) > 3
+    assert max(screenshot(np.zeros((20, 4_000, 3), np.uint8), 0.9, rng_for(0)).shape) <= 1_920 + 4
+
+
+def test_a_chain_has_two_to_five_steps_in_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def note(name: str) -> Callable[..., np.ndarray]:
+        def step(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+            low, high = CHAIN[name][1:]
+            assert low <= strength <= high
+            taken.append(name)
+            return image
+
+        return step
+
+    for name, (_, low, high) in list(CHAIN.items()):
+        monkeypatch.setitem(CHAIN, name, (note(name), low, high))
+    orders = []
+    for index in range(200):
+        taken.clear()
+        chain(PHOTO, rng_for(0, str(index)))
+        assert len(set(taken)) == len(taken)
+        orders.append(tuple(taken))
+    assert {len(order) for order in orders} == {2, 3, 4, 5}
+    assert {name for order in orders for name in order} == set(CHAIN)
+    assert len(set(orders)) > 150
+
+
+def test_fitting_leaves_small_pictures_alone() -> None:
+    assert fit(PHOTO, 150) is PHOTO
+    assert fit(PHOTO, 75).shape == (50, 75, 3)
+    assert fit(np.zeros((1, 3_000, 3), np.uint8), 512).shape == (1, 512, 3)
 
 
 def test_encoders_write_what_they_say() -> None:

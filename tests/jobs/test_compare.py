@@ -194,7 +194,9 @@ def test_bundles_judge_first(job: Job, tmp_path: Path, monkeypatch: pytest.Monke
         (str(tmp_path / k), str(tmp_path / "out" / n), {"test"}) for k, n in (("a", "first"), ("b", "second"))
     ]
     told = json.loads((tmp_path / "out" / "compare.json").read_text())
-    assert told["detectors"]["first"]["threshold"] == 0.25 and told["detectors"]["first"]["fitted_on"] == "none"
+    assert (
+        told["detectors"]["first"]["threshold"]["value"] == 0.25 and told["detectors"]["first"]["fitted_on"] == "none"
+    )
 
 
 def test_detectors_that_cannot_be_compared(job: Job, tmp_path: Path) -> None:

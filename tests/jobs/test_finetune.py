@@ -79,7 +79,7 @@ def test_celeba_spoof_by_its_recipe(job: Job, celeba_spoof: Path, tmp_path: Path
     assert code == 2 and "settings was" in stderr
 
     # Train's own judgement, the batch path, and single files give one score.
-    assert job("evaluate", "--bundle", out, "--manifest", gathered, "--out", judged)[0] == 0
+    assert job("evaluate", "--bundle", out, "--manifest", gathered, "--robustness", "none", "--out", judged)[0] == 0
     rows = tables.read_table(str(judged / "predictions.parquet")).to_pylist()
     of_id = {row["id"]: row["score"] for row in rows}
     trained = tables.read_table(str(out / "judged" / "predictions.parquet")).to_pylist()

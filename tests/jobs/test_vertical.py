@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from fakes import picture, write_pictures
 from PIL import Image
@@ -14,10 +15,13 @@ from PIL import Image
 from gencv.core import tables
 from gencv.core.embeddings import Embeddings
 from gencv.core.manifest import Manifest
+from gencv.core.record import Split
+from gencv.evaluate.protocols import Cell, recompress
 from gencv.images.attacks import attack
-from gencv.models import bundle
+from gencv.images.decode import decode
+from gencv.models import bundle, fitted
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(420)]
 Job = Callable[..., tuple[int, str, str]]
 
 
@@ -55,6 +59,11 @@ def bomb() -> bytes:
 def report_of(folder: Path) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return report
+
+
+def detector_saw(folder: Path) -> int:
+    """Return the number of pictures that a bundle says it was trained on."""
+    return tables.read_table(str(folder / fitted.FILE))["split"].to_pylist().count("train")
 
 
 def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: str) -> None:
@@ -101,11 +110,13 @@ def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: str
     assert code == 2 and "encoder was 'starter-features', now 'starter'" in stderr
 
     assert job("probe", "--embeddings", runs["embeddings"], "--probe", "linear", "--out", runs["bundle"])[0] == 0
-    judge = ("evaluate", "--bundle", runs["bundle"], "--manifest", runs["manifest"], "--out", runs["evaluation"])
-    code, stdout, _ = job(*judge)
+    judge = ("evaluate", "--bundle", runs["bundle"], "--manifest", runs["manifest"], "--robustness-pictures", "8")
+    code, stdout, _ = job(*judge, "--out", runs["evaluation"])
     assert code == 0 and "AUROC" in stdout
-    metrics = json.loads((runs["evaluation"] / "metrics.json").read_text())
+    told = json.loads((runs["evaluation"] / "metrics.json").read_text())
+    metrics = told["metrics"]
     assert metrics["auroc"]["value"] > 0.8 and metrics["auroc"]["low"] <= metrics["auroc"]["value"]
+    assert told["worst"]["cell"] == told["robustness"]["cells"][0] and told["robustness"]["num_genuine"] == 8
     page = (runs["evaluation"] / "report.html").read_text()
     judged = Manifest.load(str(runs["evaluation"]))
     of_test = [row for row in manifest.table.to_pylist() if row["split"] == "test"]
@@ -134,14 +145,37 @@ def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: str
     code, stdout, _ = job("compare", "--evaluations", runs["evaluation"], tmp_path / "twin", "--out", tmp_path / "both")
     told = json.loads((tmp_path / "both" / "compare.json").read_text())
     assert code == 0 and stdout.startswith("No difference can be told between evaluation and twin: AUROC +0.000")
-    assert told["detectors"]["twin"]["threshold"] == threshold and told["detectors"]["twin"]["task"] == "spoof"
+    assert told["detectors"]["twin"]["threshold"]["value"] == threshold and told["detectors"]["twin"]["task"] == "spoof"
     assert told["metrics"]["evaluation"]["auroc"]["value"] == metrics["auroc"]["value"]
     assert {row["generator"] for row in told["generators"]["twin"]} == {f"folder:{pictures.name}", "replay"}
 
     look_inside(job, runs, tmp_path)
 
-    # And the training path: what the probe was fitted on is what the batch path scores, where nothing was blurred.
+    # What was degraded is what the detector says of the version of a picture, whoever makes it.
     detector = bundle.load(str(runs["bundle"]), device="cpu")
+    said = {row["id"]: row["score"] for row in predictions}
+    held = tables.read_table(str(runs["evaluation"] / "robustness.parquet")).to_pylist()
+    assert len(held) == 12 * 16 and not any(row["error"] for row in held)
+    native = [row for row in held if (row["protocol"], row["degradation"]) == ("native", "clean")]
+    np.testing.assert_allclose([row["score"] for row in native], [said[row["id"]] for row in native], atol=1e-6)
+    facts = {row["id"]: row for row in of_test}
+    for row in held[:: len(held) // 30]:
+        cell = Cell(row["protocol"], row["degradation"], row["strength"])
+        version = cell.version(facts[row["id"]]["label"])
+        image = decode(Path(facts[row["id"]]["uri"]).read_bytes())
+        made = version(recompress(image) if version.is_recompressed else image, row["id"], 0)
+        assert float(detector.judge_image(made).scores[0]) == pytest.approx(row["score"], abs=1e-4), cell.name
+
+    # Every figure follows from the tables alone; pictures of the training are refused, whatever their split is called.
+    code, stdout, _ = job("evaluate", "--reproduce", runs["evaluation"])
+    assert code == 0 and "figures are the same" in stdout
+    seen = manifest.where(split=Split.TRAIN).table
+    seen = seen.set_column(seen.column_names.index("split"), "split", pa.array(["test"] * len(seen)))
+    Manifest(seen).save(str(tmp_path / "seen"))
+    code, _, stderr = job(*judge[:3], "--manifest", tmp_path / "seen", "--out", tmp_path / "flattered")
+    assert code == 2 and f"trained on {detector_saw(runs['bundle'])} of the {len(seen)} pictures" in stderr
+
+    # And the training path: what the probe was fitted on is what the batch path scores, where nothing was blurred.
     of_id = dict(zip(embeddings.manifest["id"], detector.scores(np.nan_to_num(embeddings.vectors)), strict=True))
     np.testing.assert_allclose([row["score"] for row in some], [of_id[row["id"]] for row in some], atol=1e-4)
 

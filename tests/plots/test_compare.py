@@ -8,7 +8,7 @@ from PIL import Image
 
 from gencv.core.manifest import Manifest
 from gencv.evaluate.comparison import Difference, McNemar, Pair, compare
-from gencv.evaluate.evaluations import Evaluation, Said
+from gencv.evaluate.entrants import Entrant
 from gencv.evaluate.matrix import Cell, Matrix, TrainingFacts
 from gencv.evaluate.metrics import Metric
 from gencv.plots.compare import MAX_CELLS, MAX_DRAWN, detectors_report, draw_differences, matrix_report
@@ -63,23 +63,24 @@ def test_seen_cells_stand_in_brackets_and_get_no_box() -> None:
     assert {text for text, drawn in texts.items() if drawn.get_fontweight() == "bold"} == {"0.700", "0.600"}
 
 
-def evaluations(predictions_of: list[np.ndarray]) -> list[Evaluation]:
+def entrants(predictions_of: list[np.ndarray]) -> list[Entrant]:
     import pyarrow as pa
-    from fakes import manifest
+    from fakes import manifest, terms
 
     from gencv.core.predictions import Predictions
 
     num = len(predictions_of[0])
-    rows: Manifest = manifest(num, split="test", generator=["camera", "sd", "phone", "gan"] * (num // 4))
-    said = Said(
-        title="t", task="generated", labels=("real", "generated"), threshold=0.5, threshold_name="eer", prior=0.5
+    rows: Manifest = manifest(
+        num,
+        split="test",
+        generator=["camera", "sd", "camera", "gan"] * (num // 4),
+        source=["web", "web", "album", "album"] * (num // 4),
     )
     return [
-        Evaluation(
+        Entrant(
             name=f"d{k}",
-            said=said,
+            terms=terms(),
             predictions=Predictions.of(rows.table, pa.table({"score": scores, "error": rows.table["error"]})),
-            sources=np.array(["web", "web", "album", "album"] * (num // 4), dtype=object),
         )
         for k, scores in enumerate(predictions_of)
     ]
@@ -89,7 +90,7 @@ def test_the_page_of_detectors_has_the_verdict_first_and_every_source() -> None:
     rng = np.random.default_rng(0)
     truth = np.arange(80) % 2
     scores = [np.clip(truth * gap + rng.uniform(0, 1, 80) * (1 - gap), 0, 1) for gap in (0.6, 0.1)]
-    comparison = compare(evaluations(scores), remarks=["Not all judged the same pictures <i>."])
+    comparison = compare(entrants(scores), remarks=["Not all judged the same pictures <i>."])
     page = detectors_report("T", comparison, ("real", "generated")).html()
     assert page.index("d0 is better than d1: AUROC +") < page.index("<nav")
     assert "pictures &lt;i&gt;" in page and "knows nothing of groups" in page

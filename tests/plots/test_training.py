@@ -17,12 +17,11 @@ from gencv.core.band import Band
 from gencv.core.calibrator import Calibrator
 from gencv.core.manifest import Manifest
 from gencv.core.predictions import Predictions
+from gencv.core.record import Split
 from gencv.evaluate.decision import Decision
-from gencv.evaluate.generators import per_generator
+from gencv.evaluate.evaluation import Terms, figures_of
 from gencv.evaluate.kinds import kinds_result
-from gencv.evaluate.metrics import summarise
 from gencv.evaluate.thresholds import Threshold
-from gencv.evaluate.uncertainty import uncertainty
 from gencv.plots.epochs import draw_accuracies, draw_learning_rate, draw_losses
 from gencv.plots.heatmaps import draw_kinds, draw_matrix, worst_first
 from gencv.plots.look import to_png
@@ -105,26 +104,30 @@ def page_of(rows: Manifest, **facts: Any) -> str:
     told = judge(rows, ["gan"] * len(rows))
     threshold = Threshold("eer", 0.5, 0.01, 0.02, 100, 100)
     band = Band(error_rate=0.05, lower=0.3, upper=0.6)
+    terms = Terms(
+        title="A <training> & more",
+        task="generated",
+        labels=LABELS,
+        split=Split.TEST,
+        threshold=threshold,
+        calibrator=Calibrator(),
+        band=band,
+        kinds=facts.pop("kinds", ()),
+        num_replicates=20,
+    )
     known: dict[str, Any] = {
-        "title": "A <training> & more",
-        "labels": LABELS,
         "recipe": RECIPE,
         "history": history(4),
         "efficiency": FakeCosts(),
-        "threshold": threshold,
         "decision": Decision(
             Calibrator(kind="platt", num_genuine=9, num_positive=9),
             {"eer": threshold, "fpr1": Threshold("fpr1", None, None, None, 9, 9, "too few")},
             band,
         ),
         "manifest": rows,
-        "predictions": told,
-        "metrics": summarise(told, 0.5, num_replicates=20),
-        "doubts": uncertainty(told, 0.5, band, num_replicates=20),
-        "generators": per_generator(told, 0.5, num_replicates=20),
         "counts": COUNTS,
     }
-    return finetune_report(**{**known, **facts}).html()
+    return finetune_report(figures_of(told, None, terms), **{**known, **facts}).html()
 
 
 @pytest.fixture(scope="module")

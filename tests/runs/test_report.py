@@ -91,6 +91,13 @@ def test_columns_of_numbers_stand_to_the_right(report: Report) -> None:
     assert [heading.get("class") for heading in page.all("th")] == [None, "number", "number"]
 
 
+def test_an_interval_is_not_broken_in_a_narrow_column() -> None:
+    report = Report("Figures")
+    report.table(["a", "b"], [["0.912 [0.880, 0.941]", "sd, glide [old, new]"]])
+    html = report.html()
+    assert "0.912 [0.880,\N{NO-BREAK SPACE}0.941]" in html and "sd, glide [old, new]" in html
+
+
 def test_an_empty_report_and_an_empty_table_are_pages() -> None:
     assert "Nothing" in Page(Report("Nothing").html()).text
     report = Report("Nothing")
