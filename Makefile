@@ -18,11 +18,12 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-demo: $(VENV)/.done ## install, then judge simulated attacks on real photographs, end to end on a local Ray
+demo: $(VENV)/.done ## install, then audit and judge simulated attacks on real photographs, end to end on a local Ray
 	$(BIN)/python jobs/manifest.py --source starter: --splits .5 .2 .3 --out $(OUT)/manifest
 	$(BIN)/python jobs/preprocess.py --manifest $(OUT)/manifest --out $(OUT)/preprocessed
 	$(BIN)/python jobs/embed.py --manifest $(OUT)/preprocessed --encoder starter-features --out $(OUT)/embeddings
-	$(BIN)/python jobs/probe.py --embeddings $(OUT)/embeddings --probe mlp --out $(OUT)/bundle
+	$(BIN)/python jobs/audit.py --manifest $(OUT)/preprocessed --embeddings $(OUT)/embeddings --out $(OUT)/audit
+	$(BIN)/python jobs/probe.py --embeddings $(OUT)/embeddings --probe mlp --audit $(OUT)/audit --out $(OUT)/bundle
 	$(BIN)/python jobs/evaluate.py --bundle $(OUT)/bundle --manifest $(OUT)/manifest --out $(OUT)/evaluation
 
 test: $(VENV)/.done fast ## the whole suite: fast tier, Ray, kill tests

@@ -110,7 +110,7 @@ def detectors_report(title: str, comparison: Comparison, labels: tuple[str, str]
         rows = [(row, who) for who in names for row in comparison.generators[who] if row.is_genuine == is_genuine]
         if rows:
             row, who = max(rows, key=lambda pair: pair[0].error)
-            report.headline(name, row.rate.value, _interval(row.rate, f"{who} {text} {row.generator}"))
+            report.headline(name, row.rate.value, _interval(row.rate, f"{who} {text} {row.name}"))
     _add_pairs(report, comparison)
     _add_failures(report, comparison, labels)
     report.section(
@@ -264,7 +264,7 @@ def _add_failures(report: Report, comparison: Comparison, labels: tuple[str, str
         "Where they fail", f"By what made the {labels[1]} pictures, and by where the {labels[0]} ones are from."
     )
     first = comparison.names[0]
-    of = {who: {(row.is_genuine, row.generator): row for row in comparison.generators[who]} for who in comparison.names}
+    of = {who: {(row.is_genuine, row.name): row for row in comparison.generators[who]} for who in comparison.names}
     keys = {key for rows in of.values() for key in rows}
     for is_genuine, column, text in (
         (False, "generator", "Recall of each generator"),

@@ -130,8 +130,8 @@ def test_evaluations_side_by_side(job: Job, tmp_path: Path) -> None:
     told = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert told["names"] == ["strong", "weak"] and told["num_pictures"] == 160
     assert told["metrics"]["strong"]["num_unanswered"]["value"] == 3
-    assert told["detectors"]["weak"]["threshold"] == 0.5
-    sources = {row["generator"] for row in told["generators"]["weak"] if row["is_genuine"]}
+    assert told["detectors"]["weak"]["threshold"]["value"] == 0.5
+    sources = {row["source"] for row in told["generators"]["weak"] if row["is_genuine"]}
     assert sources == {"web"}, "every camera's picture is even in number"
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.index("strong is better than weak") < page.index("Where they fail")

@@ -136,7 +136,7 @@ def test_check_says_where_a_score_settles_nothing(job: Job, tmp_path: Path) -> N
     code, stdout, _ = job("check", tmp_path / "in", "--bundle", tmp_path / "bundle")
     assert code == 0
     for line in map(json.loads, stdout.splitlines()):
-        assert (line["label"], line["reason"], line["kind"]) == ("uncertain", "fits_both", "none")
+        assert (line["label"], line["reasons"], line["kind"]) == ("uncertain", ["fits_both"], "none")
         assert line["error_rate"] == 0.05 and set(line["scores"]) == {"real", "generated"}
 
 
@@ -163,7 +163,7 @@ def test_several_trainings_stand_side_by_side(job: Job, tmp_path: Path, monkeypa
         fitted = rows.where(split=Split.TRAIN)
         decision = Decision(Calibrator(), {"eer": Threshold(**THRESHOLD)}, Band(error_rate=0.05, reason="too few"))
         history = [{**epoch, **cost, **val}]
-        return Trained(variant, detector(), history, decision, fitted, test, predictions, predictions)
+        return Trained(variant, detector(), history, decision, {}, fitted, test, predictions, predictions)
 
     module = load_job("finetune")
     monkeypatch.setattr(module, "finetune", fake)

@@ -147,7 +147,7 @@ def test_the_whole_path(job: Job, pictures: Path, tmp_path: Path, ray_local: str
     assert code == 0 and stdout.startswith("No difference can be told between evaluation and twin: AUROC +0.000")
     assert told["detectors"]["twin"]["threshold"]["value"] == threshold and told["detectors"]["twin"]["task"] == "spoof"
     assert told["metrics"]["evaluation"]["auroc"]["value"] == metrics["auroc"]["value"]
-    assert {row["generator"] for row in told["generators"]["twin"]} == {f"folder:{pictures.name}", "replay"}
+    assert {row["generator"] for row in told["generators"]["twin"]} == {"camera", "replay"}
 
     look_inside(job, runs, tmp_path)
 

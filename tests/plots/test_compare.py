@@ -95,7 +95,7 @@ def test_the_page_of_detectors_has_the_verdict_first_and_every_source() -> None:
     assert page.index("d0 is better than d1: AUROC +") < page.index("<nav")
     assert "pictures &lt;i&gt;" in page and "knows nothing of groups" in page
     failures = page[page.index('id="section-2"') : page.index('id="section-3"')]
-    for name in ("sd", "gan", "web", "album"):
+    for name in ("sd", "gan", "camera of web", "camera of album"):
         assert f"<td>{name}</td>" in failures
     assert "Share of real pictures called generated, by source, worst first" in failures
     for title in ("Accuracy", "F1", "Precision", "Recall", "McNemar p"):
