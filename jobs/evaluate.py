@@ -96,6 +96,7 @@ def main(config: Config, run: Run) -> None:
 def judge(config: Config, run: Run) -> None:
     """Judge the pictures on the cluster, keep what figures follow from, and make them."""
     from gencv.models import bundle, fitted
+    from gencv.models.card import card
     from gencv.pipelines.predict import predict, terms_of
     from gencv.pipelines.robustness import robustness
 
@@ -138,7 +139,9 @@ def judge(config: Config, run: Run) -> None:
             **how,
         )
         done = {**done, "robustness": more}
-    finish(run, figures_of(predictions, degraded, terms), chosen, features, work=done)
+    evaluation = figures_of(predictions, degraded, terms)
+    storage.write_bytes(run.path("README.md"), card(description, evaluation.to_dict()).encode())
+    finish(run, evaluation, chosen, features, work=done)
 
 
 def no_robustness(config: Config, manifest: Manifest) -> str:

@@ -20,6 +20,7 @@ from gencv.core.record import Split
 from gencv.evaluate.decision import DecisionSettings, settle
 from gencv.evaluate.metrics import summarise
 from gencv.evaluate.scoping import bank_of, set_scope
+from gencv.evaluate.validation import Validation
 from gencv.images.preprocess import Preprocessing
 from gencv.models import bundle, fitted
 from gencv.models.detectors import ProbeDetector, task_of
@@ -69,7 +70,7 @@ def main(config: Config, run: Run) -> None:
         )
     audit = audit_of(config.audit, embeddings.manifest)
     run.begin(embeddings=embeddings.digest())
-    drafted = predictions(draft, embeddings, Split.VAL)
+    drafted = Validation(predictions(draft, embeddings, Split.VAL).table)
     decision = settle(drafted, config.deciding)
     fitted_on = np.array(embeddings.manifest["id"])[rows_of(embeddings, Split.TRAIN)]
     scope = set_scope(drafted, val.vectors, draft.prepare.side_px, train.vectors[bank_of(fitted_on)])

@@ -43,7 +43,7 @@ class Band(Settings):
     def describe(self, labels: tuple[str, str]) -> str:
         """Say in a sentence what is promised. labels: what to call genuine and positive."""
         if self.upper is None or self.lower is None:
-            return f"No error rate is promised: {self.reason}."
+            return f"No error rate is promised: {self.reason.removeprefix('too_few: ')}."
         genuine, positive = labels
         return (
             f"A score fits {genuine} up to {self.upper:.4f} and {positive} from {self.lower:.4f} on. One that does not "

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 OUTSIDE = {
-    "too_small": "fewer pixels than any picture that the detector was measured on",
-    "blurred": "more blurred than any picture that the detector was measured on",
+    "too_small": "fewer pixels than nearly all pictures that the detector was measured on",
+    "blurred": "more blurred than nearly all pictures that the detector was measured on",
     "unfamiliar": "unlike the pictures that the detector was fitted on",
 }
 """Why a picture is outside a detector's scope, by code."""

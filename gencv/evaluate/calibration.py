@@ -7,8 +7,7 @@ import numpy as np
 
 from gencv.core.calibrator import Calibrator, logits_of, probabilities_of
 from gencv.core.errors import UnknownName
-from gencv.core.predictions import Predictions
-from gencv.evaluate.validation import ALL_EQUAL, ONE_CLASS, labels_and_scores, warning
+from gencv.evaluate.validation import ALL_EQUAL, ONE_CLASS, Validation, warning
 
 END_SLOPE = 0.1
 """How much isotonic calibration still rises, logit per logit, where no validation picture says how."""
@@ -18,15 +17,15 @@ LEAST_SLOPE = 1e-3
 # scipy.optimize is imported where it is used: scoring with a fitted calibrator need not pay the second that it takes.
 
 
-def fit_calibrator(predictions: Predictions, kind: str) -> Calibrator:
+def fit_calibrator(val: Validation, kind: str) -> Calibrator:
     """Fit a kind of CALIBRATIONS to the uncalibrated scores of validation rows. A row without an answer is left out.
 
     With one class only, or with equal scores, there is nothing to fit: the calibrator changes nothing, and its `reason`
-    says why. Raises UnknownName, and BadInput without rows or if any row is of another split.
+    says why. Raises UnknownName.
     """
     if kind not in CALIBRATIONS:
         raise UnknownName("calibration", kind, CALIBRATIONS)
-    labels, scores = labels_and_scores(predictions, "A calibration")
+    labels, scores = val.labels_and_scores()
     num_genuine, num_positive = int((labels == 0).sum()), int((labels == 1).sum())
     counted = Calibrator(num_genuine=num_genuine, num_positive=num_positive)
     if min(num_genuine, num_positive) == 0:

@@ -18,21 +18,20 @@ from dataclasses import replace
 import numpy as np
 
 from gencv.core.band import Band
-from gencv.core.predictions import Predictions
 from gencv.evaluate import metrics
 from gencv.evaluate.thresholds import candidates
-from gencv.evaluate.validation import validation_rows
+from gencv.evaluate.validation import Validation
 
 _ROUND = 1e-9  # sums of weights meet a level exactly, but for rounding
 
 
-def set_band(predictions: Predictions, error_rate: float) -> Band:
-    """Set the band on validation rows. Raises BadInput without rows, or for a row of another split.
+def set_band(val: Validation, error_rate: float) -> Band:
+    """Set the band on validation rows.
 
     A class needs answered pictures of 1 / error_rate - 1 groups, 19 for 5 %: with fewer, no score could ever be
     strange, and the band has no bounds. A picture without an answer has no part in it.
     """
-    rows = validation_rows(predictions, "An uncertain band")
+    rows = val.fit_rows()
     labels, scores, groups = rows.labels.astype(int), rows.scores, metrics.clusters(rows)
     counts = [len(np.unique(groups[labels == label])) for label in (0, 1)]
     band = Band(error_rate=error_rate, num_genuine_groups=counts[0], num_positive_groups=counts[1])

@@ -10,6 +10,7 @@ from gencv.core.predictions import Predictions
 from gencv.evaluate.calibration import CALIBRATIONS, fit_calibrator
 from gencv.evaluate.conformal import set_band
 from gencv.evaluate.thresholds import Threshold, set_thresholds
+from gencv.evaluate.validation import Validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,8 @@ class Decision:
         return predictions.rescored(self.calibrator.rescore(predictions.scores))
 
 
-def settle(val: Predictions, settings: DecisionSettings) -> Decision:
-    """Set everything on validation rows with uncalibrated scores. Raises BadInput if any row is of another split."""
+def settle(val: Validation, settings: DecisionSettings) -> Decision:
+    """Set everything on validation rows with uncalibrated scores."""
     calibrator = fit_calibrator(val, settings.calibration)
-    calibrated = val.rescored(calibrator.rescore(val.scores))
+    calibrated = Validation(val.rescored(calibrator.rescore(val.scores)).table)
     return Decision(calibrator, set_thresholds(calibrated), set_band(calibrated, settings.error_rate))

@@ -19,7 +19,7 @@ from gencv.evaluate.generators import note_on_groups, statistics_of_keys
 from gencv.evaluate.intervals import NUM_REPLICATES, Statistics, percentiles, replicate
 from gencv.evaluate.metrics import Metric
 from gencv.evaluate.thresholds import THRESHOLDS
-from gencv.evaluate.validation import FEW
+from gencv.evaluate.validation import FEW, Validation
 
 Score = Callable[[np.ndarray], np.ndarray]
 """Rows [K] to uncalibrated P(positive) [K]."""
@@ -243,7 +243,7 @@ def _run(parts: _Parts, training: Training, fit: Fit, threshold: str) -> _Done:
     judged = parts.rows_of(parts.test, training.judged)
     parts.require_apart(np.concatenate([fitted, val]), judged, training)
     score = fit(fitted, val)
-    decision = settle(parts.scored(val, score), DecisionSettings())
+    decision = settle(Validation(parts.scored(val, score).table), DecisionSettings())
     chosen = decision.thresholds[threshold]
     if chosen.value is None:
         raise BadInput(

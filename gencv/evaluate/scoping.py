@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gencv.core.predictions import Predictions
 from gencv.core.scope import NEIGHBOUR, Scope, unit
 from gencv.core.seeds import uniform_for
 from gencv.evaluate import metrics
 from gencv.evaluate.conformal import level_by_group
-from gencv.evaluate.validation import validation_rows
+from gencv.evaluate.validation import Validation
 
 STRANGE = 0.01
 """Share of new pictures like those of validation that each limit may call outside; with fewer than 99 groups, the share
@@ -26,14 +25,14 @@ def bank_of(ids: Sequence[str]) -> list[int]:
     return sorted(range(len(ids)), key=lambda row: uniform_for(0, ids[row], "bank"))[:BANK]
 
 
-def set_scope(val: Predictions, features: np.ndarray, size_px: int, bank: np.ndarray) -> Scope:
-    """Set every limit on validation rows, which were not fitted on. Raises BadInput for a row of another split.
+def set_scope(val: Validation, features: np.ndarray, size_px: int, bank: np.ndarray) -> Scope:
+    """Set every limit on validation rows, which were not fitted on.
 
     features: float32 [N, D], row by row with `val`. size_px: side of what the network sees; a picture that is not
     enlarged for it is never too small. bank: float32 [M, D], features of training pictures; fewer than NEIGHBOUR set no
     limit. Source of the distance: Sun et al. 2022, arXiv:2204.06507.
     """
-    answered = validation_rows(val, "A scope")
+    answered = val.fit_rows()
     keep = np.isin(val.column("id"), answered.column("id"))
     groups = metrics.clusters(answered)
     bank = unit(bank[~np.isnan(bank).any(axis=1)]).astype(np.float16)

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from gencv.core.errors import BadInput, UnknownName
-from gencv.core.predictions import Predictions
-from gencv.evaluate.validation import ONE_CLASS, labels_and_scores, remark_on
+from gencv.evaluate.validation import ONE_CLASS, Validation, remark_on
 
 NOISE = 1e-6
 """How much a score may differ between machines without changing a verdict."""
@@ -38,26 +37,26 @@ class Threshold:
         return f"{self.name}-{hashlib.blake2b(facts.encode(), digest_size=4).hexdigest()}"
 
 
-def set_thresholds(predictions: Predictions) -> dict[str, Threshold]:
-    """Return every threshold of THRESHOLDS, set on validation rows. Raises BadInput for a row of another split."""
-    return {name: choose(predictions) for name, choose in THRESHOLDS.items()}
+def set_thresholds(val: Validation) -> dict[str, Threshold]:
+    """Return every threshold of THRESHOLDS, set on validation rows."""
+    return {name: choose(val) for name, choose in THRESHOLDS.items()}
 
 
-def threshold_eer(predictions: Predictions) -> Threshold:
+def threshold_eer(val: Validation) -> Threshold:
     """Set the threshold where FPR and FNR are nearest to each other on validation rows; None for one class."""
     # Where several points are equally near, take the one of fewer errors, then the lowest.
-    return _best("eer", predictions, lambda fpr, fnr: (fpr + fnr, np.abs(fpr - fnr)))
+    return _best("eer", val, lambda fpr, fnr: (fpr + fnr, np.abs(fpr - fnr)))
 
 
-def threshold_balanced(predictions: Predictions) -> Threshold:
+def threshold_balanced(val: Validation) -> Threshold:
     """Set the threshold of greatest balanced accuracy on validation rows; None for one class."""
     # Of equally good points, take the one where FPR and FNR are nearest, then the lowest.
-    return _best("balanced", predictions, lambda fpr, fnr: (np.abs(fpr - fnr), fpr + fnr))
+    return _best("balanced", val, lambda fpr, fnr: (np.abs(fpr - fnr), fpr + fnr))
 
 
-def threshold_fpr(predictions: Predictions, *, name: str, target: float) -> Threshold:
+def threshold_fpr(val: Validation, *, name: str, target: float) -> Threshold:
     """Set the lowest threshold with FPR <= target on validation rows; None with fewer than 1 / target genuine ones."""
-    labels, scores = labels_and_scores(predictions, "A threshold")
+    labels, scores = val.labels_and_scores()
     num_genuine, needed = int((labels == 0).sum()), int(np.ceil(1 / target - 1e-9))
     share = f"{100 * target:g} %"
     if num_genuine < needed:
@@ -96,10 +95,10 @@ def threshold_of(thresholds: dict[str, dict[str, Any]], name: str) -> Threshold:
 
 
 def _best(
-    name: str, predictions: Predictions, costs: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+    name: str, val: Validation, costs: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 ) -> Threshold:
     """Set the threshold of least cost. costs: FPR and FNR [K] to what breaks ties [K], and what is made least [K]."""
-    labels, scores = labels_and_scores(predictions, "A threshold")
+    labels, scores = val.labels_and_scores()
     if len(set(labels.tolist())) < 2:
         return _no_threshold(name, labels, ONE_CLASS)
     points = candidates(scores)
@@ -134,7 +133,7 @@ def _no_threshold(name: str, labels: np.ndarray, reason: str) -> Threshold:
     return Threshold(name, None, None, None, int((labels == 0).sum()), int((labels == 1).sum()), reason)
 
 
-THRESHOLDS: dict[str, Callable[[Predictions], Threshold]] = {
+THRESHOLDS: dict[str, Callable[[Validation], Threshold]] = {
     "eer": threshold_eer,
     "fpr1": partial(threshold_fpr, name="fpr1", target=0.01),
     "fpr0.1": partial(threshold_fpr, name="fpr0.1", target=0.001),

@@ -1,5 +1,7 @@
 """The gate to everything that is fitted to scores: validation rows, and no others."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from gencv.core.errors import BadInput
@@ -12,22 +14,34 @@ ONE_CLASS = "needs answered pictures of both classes"
 ALL_EQUAL = "all scores are equal, so they tell nothing"
 
 
-def validation_rows(predictions: Predictions, what: str) -> Predictions:
-    """Return the answered, labelled rows. Raises BadInput without rows, or if one is not of the validation split."""
-    if not len(predictions):
-        raise BadInput(
-            f"{what} is set on validation rows, and there are none; make the manifest with --splits for val."
-        )
-    others = sorted(set(predictions.column("split")) - {Split.VAL.value})
-    if others:
-        raise BadInput(f"{what} is set on validation rows only; these also hold rows of split {', '.join(others)}.")
-    return predictions.answered()
+@dataclass(frozen=True)
+class Validation(Predictions):
+    """Predictions of validation rows: what calibration, thresholds, band, and scope are fitted to, and nothing else.
 
+    Those functions take no other type, and no other rows can become one: raises BadInput without rows, or if one is of
+    another split.
+    """
 
-def labels_and_scores(predictions: Predictions, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels int [N] and scores float64 [N] of `validation_rows`."""
-    rows = validation_rows(predictions, what)
-    return rows.labels.astype(int), rows.scores
+    def __post_init__(self) -> None:
+        if not len(self):
+            raise BadInput(
+                "Calibration and thresholds are set on validation rows, and there are none; make the manifest with "
+                "--splits for val."
+            )
+        if others := sorted(set(self.column("split")) - {Split.VAL.value}):
+            raise BadInput(
+                "Calibration and thresholds are set on validation rows only; these also hold rows of split "
+                f"{', '.join(others)}."
+            )
+
+    def fit_rows(self) -> Predictions:
+        """Return the answered, labelled rows."""
+        return self.answered()
+
+    def labels_and_scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return labels int [N] and scores float64 [N] of `fit_rows`."""
+        rows = self.fit_rows()
+        return rows.labels.astype(int), rows.scores
 
 
 def warning(num_genuine: int, num_positive: int) -> str:

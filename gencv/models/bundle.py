@@ -25,7 +25,7 @@ from safetensors.numpy import save as save_arrays
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from gencv.core import audits, storage
+from gencv.core import storage
 from gencv.core.band import Band
 from gencv.core.calibrator import Calibrator
 from gencv.core.embeddings import Space
@@ -34,6 +34,7 @@ from gencv.core.scope import Scope
 from gencv.core.seeds import rng_for
 from gencv.images.preprocess import Preprocessing
 from gencv.images.transform import Transform, resize
+from gencv.models.card import card
 from gencv.models.detectors import LABELS, Detector, NetworkDetector, ProbeDetector, Runner
 from gencv.models.encoders import load_encoder, pick_device
 from gencv.models.losses import Heads
@@ -202,60 +203,6 @@ def is_known_network(description: dict[str, Any]) -> bool:
     return {"library", "config", "name"} <= set(description["network"]) and {"loss", "kinds"} <= set(
         description["heads"]
     )
-
-
-def card(description: dict[str, Any]) -> str:
-    """Write the model card: what it is for, what it was fitted on, how it did on validation, where it fails."""
-    genuine, positive = description["labels"]
-    thresholds = "\n".join(
-        f"| {name} | {t['value']:.4f} | {t['expected_fpr']:.3f} | {t['expected_fnr']:.3f} |"
-        if t["value"] is not None
-        else f"| {name} | not set: {t['reason']} | | |"
-        for name, t in description["thresholds"].items()
-    )
-    band = description["band"]
-    promise = Band.from_dict(band).describe((genuine, positive)) if band else "No error rate is promised."
-    scope = Scope(**description["scope"])
-    metrics = "\n".join(f"| {name} | {value} |" for name, value in description["metrics"].items())
-    counts = json.dumps(description["training"].get("counts", {}), indent=1)
-    return f"""---
-library_name: gencv
-pipeline_tag: image-classification
-tags: [image-classification, {description["task"]}-detection]
-license: apache-2.0
----
-
-# {description["title"]}
-
-Says how likely a picture is **{positive}** (1) and not **{genuine}** (0). It owns its preprocessing; score
-pictures with `python jobs/check.py FILES --bundle THIS_FOLDER`.
-
-## Fitted on
-
-Manifest `{description["training"].get("manifest", "unknown")}`. {audits.describe(description["training"].get("audit"))}
-
-```json
-{counts}
-```
-
-## On validation
-
-| metric | value |
-|---|---|
-{metrics}
-
-Thresholds, set on validation only, with the error rates measured there:
-
-| name | threshold | false positives | false negatives |
-|---|---|---|---|
-{thresholds}
-
-Calibration: {Calibrator.from_dict(description["calibrator"]).describe()}. {promise} {scope.describe()}
-
-## Limits
-
-The figures hold for pictures like those above. Expect worse on generators, cameras, and compression that it never saw.
-"""
 
 
 @dataclass(frozen=True)

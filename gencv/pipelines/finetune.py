@@ -15,6 +15,7 @@ from gencv.core.record import Split
 from gencv.evaluate.decision import Decision, DecisionSettings, settle
 from gencv.evaluate.metrics import summarise
 from gencv.evaluate.scoping import bank_of, set_scope
+from gencv.evaluate.validation import Validation
 from gencv.images.preprocess import Preprocessing
 from gencv.models import bundle, fitted
 from gencv.models.detectors import NetworkDetector, Runner, task_of
@@ -201,10 +202,10 @@ def finetune(
     judged_dir = storage.join(out, JUDGED)
     judged.save(judged_dir)
     predictions, features, _ = predict(out, detector, judged_dir, judged, judged_dir, address=address, workers=workers)
-    decision = settle(predictions.split(Split.VAL), deciding)
     is_train, is_val = predictions.in_split(Split.TRAIN), predictions.in_split(Split.VAL)
-    side_px = detector.prepare.side_px
-    scope = set_scope(predictions.where(is_val), features[is_val], side_px, features[is_train])
+    uncalibrated, side_px = Validation(predictions.where(is_val).table), detector.prepare.side_px
+    decision = settle(uncalibrated, deciding)
+    scope = set_scope(uncalibrated, features[is_val], side_px, features[is_train])
     predictions = in_scope(decision.rescored(predictions), features, scope)
     val, test = predictions.split(Split.VAL), predictions.split(Split.TEST)
     detector = replace(detector, **decision.fields(), scope=scope)

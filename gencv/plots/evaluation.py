@@ -120,7 +120,7 @@ def add_uncertainty(report: Report, evaluation: Evaluation) -> None:
         [[REASONS[code], count, count / total if total else None] for code, count in evaluation.reasons.items()],
         "Why a verdict is uncertain; a picture may have several reasons",
     )
-    add_metrics(report, evaluation.doubts)
+    add_metrics(report, evaluation.doubts, "How often, and how often a certain verdict is wrong")
 
 
 def add_generators(report: Report, generators: Sequence[GeneratorRow], labels: tuple[str, str]) -> None:

@@ -119,8 +119,8 @@ def add_headline(report: Report, name: str, metric: Metric) -> None:
     report.headline(TITLES.get(name, name), metric.value, interval)
 
 
-def add_metrics(report: Report, metrics: dict[str, Metric]) -> None:
-    """Add every metric of `summarise`, those that people ask for first."""
+def add_metrics(report: Report, metrics: dict[str, Metric], caption: str = "Positive is the attack") -> None:
+    """Add metrics as a table, those that people ask for first."""
     ordered = [*(name for name in PRIMARY if name in metrics), *(name for name in metrics if name not in PRIMARY)]
     titles = TITLES | uncertainty.TITLES
     rows = [
@@ -131,7 +131,7 @@ def add_metrics(report: Report, metrics: dict[str, Metric]) -> None:
     rows += [
         [title, int(metrics[name].value or 0), None, None, ""] for name, title in COUNTED.items() if name in metrics
     ]
-    report.table(["metric", "value", "from", "to", "remark"], rows, "All figures; positive is the attack.")
+    report.table(["metric", "value", "from", "to", "remark"], rows, caption)
 
 
 def add_decision(report: Report, decision: Decision, labels: tuple[str, str]) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from gencv.core.predictions import SCHEMA, Predictions
+from gencv.evaluate.validation import Validation
 
 
 def make_predictions(
@@ -36,7 +37,8 @@ def make_predictions(
         "error": ["corrupt" if np.isnan(score) else None for score in scores],
         **said,
     }
-    return Predictions(pa.table({name: columns.get(name, [None] * num) for name in SCHEMA.names}, schema=SCHEMA))
+    kind = Validation if split == "val" and num else Predictions
+    return kind(pa.table({name: columns.get(name, [None] * num) for name in SCHEMA.names}, schema=SCHEMA))
 
 
 @pytest.fixture(scope="session")

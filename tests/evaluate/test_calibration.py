@@ -12,7 +12,9 @@ from gencv.evaluate import metrics
 from gencv.evaluate.calibration import CALIBRATIONS, END_SLOPE, fit_calibrator
 from gencv.evaluate.conformal import set_band
 from gencv.evaluate.decision import DecisionSettings, settle
+from gencv.evaluate.scoping import set_scope
 from gencv.evaluate.thresholds import THRESHOLDS, set_thresholds
+from gencv.evaluate.validation import Validation
 
 Draw = Callable[..., Predictions]
 FITS: list[Callable[[Predictions], object]] = [
@@ -21,26 +23,28 @@ FITS: list[Callable[[Predictions], object]] = [
     *THRESHOLDS.values(),
     partial(set_band, error_rate=0.05),
     partial(settle, settings=DecisionSettings()),
+    partial(set_scope, features=np.ones((400, 3), np.float32), size_px=224, bank=np.ones((9, 3), np.float32)),
 ]
 each = pytest.mark.parametrize("kind", CALIBRATIONS)
 
 
-@pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("split", ["test", "train", None])
-def test_only_validation_rows_may_set_anything(fit: Callable[[Predictions], object], split: str, drawn: Draw) -> None:
-    table = drawn(400).table
-    splits = ["val"] * 399 + [split]
-    mixed = Predictions(table.set_column(table.column_names.index("split"), table.schema.field("split"), [splits]))
+def test_other_rows_never_become_validation(split: str, drawn: Draw) -> None:
+    rows = drawn(400).filled(split=["val"] * 399 + [split])
     with pytest.raises(BadInput, match="validation rows only"):
-        fit(mixed)
+        Validation(rows.table)
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_without_validation_rows_a_sentence_says_what_to_do(
-    fit: Callable[[Predictions], object], predictions: Draw
-) -> None:
+def test_only_validation_may_set_anything(fit: Callable[[Predictions], object], drawn: Draw) -> None:
+    for split in ("val", "test"):  # a type checker says so before
+        with pytest.raises(AttributeError, match="'Predictions' object"):
+            fit(Predictions(drawn(400, split=split).table))
+
+
+def test_without_validation_rows_a_sentence_says_what_to_do(predictions: Draw) -> None:
     with pytest.raises(BadInput, match="there are none; make the manifest with --splits for val"):
-        fit(predictions(np.zeros(0), np.zeros(0)))
+        Validation(predictions(np.zeros(0), np.zeros(0)).table)
 
 
 def spoiled(predictions: Draw, spoil: Callable[[np.ndarray], np.ndarray], num: int = 20_000) -> Predictions:
@@ -169,7 +173,7 @@ def test_an_unknown_calibration_or_error_rate_is_named() -> None:
 def test_a_decision_is_set_on_the_calibrated_scores(kind: str, drawn: Draw) -> None:
     rows = drawn(800)
     decision = settle(rows, DecisionSettings(calibration=kind, error_rate=0.1))
-    calibrated = decision.rescored(rows)
+    calibrated = Validation(decision.rescored(rows).table)
     assert decision.thresholds == set_thresholds(calibrated)
     assert decision.band == set_band(calibrated, 0.1) and decision.band.promises
     fields = decision.fields()

@@ -10,6 +10,7 @@ from gencv.core.predictions import Predictions
 from gencv.evaluate import metrics
 from gencv.evaluate.conformal import level_by_group, set_band
 from gencv.evaluate.uncertainty import CLASS_OF, TITLES, uncertainty
+from gencv.evaluate.validation import Validation
 from gencv.evaluate.verdicts import decide
 
 Draw = Callable[..., Predictions]
@@ -90,7 +91,7 @@ def test_a_group_of_many_pictures_decides_no_more_than_one_of_one() -> None:
 
 def test_a_calibration_does_not_change_who_is_uncertain(drawn: Draw) -> None:
     rows = drawn(800)
-    bent = rows.rescored(rows.scores**3 * 0.8 + 0.1)
+    bent = Validation(rows.rescored(rows.scores**3 * 0.8 + 0.1).table)
     plain, curved = (decide(each.scores, 0.0, set_band(each, 0.1))[1] for each in (rows, bent))
     assert 0 < plain.count(("fits_both",)) < 800
     of_fit = [[{*codes} - {"against_threshold"} for codes in reasons] for reasons in (plain, curved)]

@@ -121,7 +121,7 @@ def test_a_cell_is_what_the_metrics_say_of_its_pictures() -> None:
     call = watched.calls[0]
     val = rows.where(np.isin(np.arange(len(rows)), call["val"]))
     score = Watched(rows)(call["fitted"], call["val"])
-    decision = rooms.settle(val.rescored(score(call["val"])), rooms.DecisionSettings())
+    decision = rooms.settle(rooms.Validation(val.rescored(score(call["val"])).table), rooms.DecisionSettings())
     judged = decision.rescored(rows.where(np.isin(np.arange(len(rows)), mine)).rescored(score(mine)))
     labels, scores = judged.labels, judged.scores
     assert facts.threshold == decision.thresholds["eer"].value

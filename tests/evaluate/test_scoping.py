@@ -3,7 +3,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gencv.core.errors import BadInput
 from gencv.core.predictions import Predictions
 from gencv.evaluate.scoping import BANK, HEAVY_BLUR, STRANGE, bank_of, set_scope
 
@@ -11,10 +10,10 @@ Draw = Callable[..., Predictions]
 RNG = np.random.default_rng(0)
 
 
-def val_of(predictions: Draw, count: int, *, side_px: int = 300, blur: float = 0.4, split: str = "val") -> Predictions:
+def val_of(predictions: Draw, count: int, *, side_px: int = 300, blur: float = 0.4) -> Predictions:
     sides, blurs = RNG.integers(side_px, 2 * side_px, count), RNG.uniform(blur - 0.1, blur, count)
     labels, scores = np.arange(count) % 2, RNG.uniform(size=count)
-    return predictions(labels, scores, split=split, side_px=sides.tolist(), blur=blurs.tolist())
+    return predictions(labels, scores, side_px=sides.tolist(), blur=blurs.tolist())
 
 
 def features_of(count: int, *, shift: float = 3.0) -> np.ndarray:
@@ -41,11 +40,6 @@ def test_what_is_not_known_sets_no_limit(predictions: Draw) -> None:
     rows = predictions(np.array([0, 1, 1]), np.array([0.1, 0.9, np.nan]))
     scope = set_scope(rows, features_of(3), 224, features_of(4))
     assert set(scope.limits().values()) == {None} and len(scope.bank) == 0
-
-
-def test_only_validation_sets_a_scope(predictions: Draw) -> None:
-    with pytest.raises(BadInput, match="validation rows only"):
-        set_scope(val_of(predictions, 40, split="test"), features_of(40), 224, features_of(40))
 
 
 def test_the_bank_is_drawn_by_id() -> None:
