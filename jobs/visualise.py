@@ -36,7 +36,7 @@ from gencv.models.detectors import LABELS, Detector, ProbeDetector, task_of
 from gencv.models.explain import MEANINGS, explain
 from gencv.pipelines.pixels import ReadPixels
 from gencv.pipelines.predict import predict
-from gencv.pipelines.spectra import mean_spectra, require_side
+from gencv.pipelines.spectra import mean_spectra, require_side, usual_side
 from gencv.plots.visualise import COLOURS, Looked, Network, Why, visualise_report
 from gencv.runs.launch import launch
 from gencv.runs.run import Run
@@ -71,8 +71,9 @@ class Config:
     """What to colour maps by: class, family, generator."""
     projection: str = "tsne"
     """tsne, or umap (its package is not installed with gencv)."""
-    spectrum_px: int = 224
-    """Side of the square that is cut from the middle of each picture for its spectrum."""
+    spectrum_px: int = 0
+    """Side of the square that is cut from the middle of each picture for its spectrum; default: 224, or less where
+    pictures are smaller."""
     threshold: str = "eer"
     """Which of the bundles' thresholds decides."""
     seed: int = 0
@@ -98,7 +99,8 @@ class Config:
         if self.pictures < 1 or self.per_class < 1:
             raise BadInput("--pictures and --per-class must be at least 1.")
         require_projection(self.projection)
-        require_side(self.spectrum_px)
+        if self.spectrum_px:
+            require_side(self.spectrum_px)
 
 
 @dataclass(frozen=True)
@@ -173,9 +175,8 @@ def show_detectors(config: Config, run: Run) -> None:
                 why=None if training is None else ask_why(subject, training, config),
             )
         )
-    spectra, _ = mean_spectra(
-        run.dir, chosen, run.dir, side_px=config.spectrum_px, address=config.address, workers=config.workers
-    )
+    side_px = config.spectrum_px or usual_side(chosen)
+    spectra, _ = mean_spectra(run.dir, chosen, run.dir, side_px=side_px, address=config.address, workers=config.workers)
     finish(config, run, chosen, networks, spectra, subjects[0].predictions.bad())
 
 

@@ -26,6 +26,7 @@ SPECTRA_SCHEMA = pa.schema(
         *((name, pa.list_(pa.float64())) for name in ("power", "profile", "profile_squared")),
     ]
 )
+USUAL_SIDE_PX = 224
 SUMS = ("power", "profile", "profile_squared")
 
 
@@ -90,6 +91,16 @@ def add_up(parts: Iterable[pa.Table], side_px: int) -> Spectra:
                 )
                 of_signal[generator] = of_signal[generator] + one if generator in of_signal else one
     return Spectra(side_px=side_px, by_signal=by_signal, num_small={k: n for k, n in num_small.items() if n})
+
+
+def usual_side(manifest: Manifest) -> int:
+    """Return the side of a square, in px, that nine of ten pictures of every generator have: USUAL_SIDE_PX at most."""
+    sides: dict[str, list[int]] = {}
+    for generator, width, height in zip(*(manifest[name] for name in ("generator", "width", "height")), strict=True):
+        if width and height:
+            sides.setdefault(generator, []).append(min(width, height))
+    least = min((int(np.quantile(found, 0.1, method="lower")) for found in sides.values()), default=USUAL_SIDE_PX)
+    return max(MIN_SIDE_PX, min(USUAL_SIDE_PX, least - least % 2))
 
 
 def require_side(side_px: int) -> None:

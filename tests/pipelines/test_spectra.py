@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import manifest_of, picture, write_pictures
+from fakes import manifest, manifest_of, picture, write_pictures
 
 from gencv.core.errors import BadInput
 from gencv.core.tables import ROWS_PER_PART
 from gencv.images.decode import decode
 from gencv.images.spectra import SIGNALS, log_power, radial_profile
-from gencv.pipelines.spectra import SumSpectra, add_up, require_side
+from gencv.pipelines.spectra import SumSpectra, add_up, require_side, usual_side
 
 
 def test_the_sums_of_parts_are_the_mean_over_the_pictures(tmp_path: Path) -> None:
@@ -40,3 +40,12 @@ def test_the_sums_of_parts_are_the_mean_over_the_pictures(tmp_path: Path) -> Non
 def test_a_square_that_cannot_be_is_refused(side: int) -> None:
     with pytest.raises(BadInput, match="an even side from 32 to 1024"):
         require_side(side)
+
+
+def test_the_square_fits_nine_of_ten_pictures_of_every_generator() -> None:
+    names = ["camera"] * 20 + ["sd"] * 20
+    assert usual_side(manifest(40, generator=names, width=640, height=480)) == 224
+    assert usual_side(manifest(40, generator=names, width=[640] * 20 + [95] * 20, height=480)) == 94
+    assert usual_side(manifest(40, generator=names, width=[8] + [640] * 39, height=480)) == 224
+    assert usual_side(manifest(40, generator=names, width=8, height=8)) == 32
+    assert usual_side(manifest(40, generator=names)) == 224
