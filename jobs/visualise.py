@@ -12,7 +12,6 @@ docs/visualise.md says how to read each picture, and what it does not prove.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,14 +29,13 @@ from gencv.evaluate.examples import examples, hardest
 from gencv.evaluate.neighbours import Neighbours, nearest, without_copies
 from gencv.evaluate.projection import Projection, project, require_projection
 from gencv.evaluate.thresholds import threshold_of
-from gencv.images.spectra import frequencies
 from gencv.models import bundle
 from gencv.models.detectors import LABELS, Detector, ProbeDetector, task_of
 from gencv.models.explain import MEANINGS, explain
 from gencv.pipelines.pixels import ReadPixels
 from gencv.pipelines.predict import predict
 from gencv.pipelines.spectra import mean_spectra, require_side, usual_side
-from gencv.plots.visualise import COLOURS, Looked, Network, Why, visualise_report
+from gencv.plots.visualise import COLOURS, Looked, Network, Why, to_json, visualise_report
 from gencv.runs.launch import launch
 from gencv.runs.run import Run
 
@@ -340,7 +338,7 @@ def finish(
     facts = {
         "manifest": manifest.digest(),
         "networks": [to_json(network, manifest) for network in networks],
-        "spectra": None if spectra is None else spectra_to_json(spectra),
+        "spectra": None if spectra is None else spectra.to_dict(),
     }
     storage.write_bytes(run.path("visualise.json"), json.dumps(facts, indent=1).encode())
     limit = f", at most {config.pictures:,} of a generator" if config.bundle else ""
@@ -353,66 +351,6 @@ def finish(
         total=len(manifest),
     )
     print(f"Report: {run.path('report.html')}")
-
-
-def to_json(network: Network, manifest: Manifest) -> dict[str, Any]:
-    """Return what visualise.json holds of one network."""
-    ids, looked, why, projection = manifest["id"], network.looked, network.why, network.projection
-    return {
-        "name": network.name,
-        "map": None
-        if projection is None
-        else [
-            {"id": ids[row], "x": round(float(x), 4), "y": round(float(y), 4)}
-            for row, (x, y) in zip(projection.rows, projection.points, strict=True)
-        ],
-        "threshold": network.threshold if network.scores is not None else None,
-        "method": looked.method if looked else None,
-        "examples": [
-            {"label": label, "kind": kind, "id": ids[row], "score": float(network.scores[row])}
-            for (label, kind), rows in (looked.rows if looked else {}).items()
-            for row in rows
-            if network.scores is not None
-        ],
-        "neighbours": None
-        if why is None
-        else [
-            {
-                "id": ids[row],
-                **{
-                    name: [
-                        {"id": why.training["id"][int(one)], "cosine": round(float(cosine), 5)}
-                        for one, cosine in zip(
-                            why.found[label].rows[place], why.found[label].cosines[place], strict=True
-                        )
-                        if one >= 0
-                    ]
-                    for label, name in enumerate(("genuine", "positive"))
-                },
-            }
-            for place, row in enumerate(why.rows)
-        ],
-    }
-
-
-def spectra_to_json(spectra: Spectra) -> dict[str, Any]:
-    """Return the radial profiles in dB, with their standard errors over pictures."""
-    return {
-        "side_px": spectra.side_px,
-        "frequencies": frequencies(spectra.side_px).tolist(),
-        "num_small": spectra.num_small,
-        "profiles": {
-            signal: {
-                name: {
-                    "pictures": mean.count,
-                    "mean_db": mean.mean_profile.round(4).tolist(),
-                    "standard_error_db": None if mean.count < 2 else mean.standard_error.round(4).tolist(),
-                }
-                for name, mean in sorted(means.items())
-            }
-            for signal, means in spectra.by_signal.items()
-        },
-    }
 
 
 if __name__ == "__main__":

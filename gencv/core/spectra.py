@@ -1,6 +1,7 @@
 """Mean spectra: sums over pictures that can be added up in any order, and what they say."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,3 +56,27 @@ class Spectra:
     by_signal: dict[str, dict[str, MeanSpectrum]]
     num_small: dict[str, int]
     """Pictures of a generator that are smaller than the square, and were left out."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the radial profiles in dB, with their standard errors over pictures, as JSON has them."""
+        return {
+            "side_px": self.side_px,
+            "frequencies": frequencies(self.side_px).tolist(),
+            "num_small": self.num_small,
+            "profiles": {
+                signal: {
+                    name: {
+                        "pictures": mean.count,
+                        "mean_db": mean.mean_profile.round(4).tolist(),
+                        "standard_error_db": None if mean.count < 2 else mean.standard_error.round(4).tolist(),
+                    }
+                    for name, mean in sorted(means.items())
+                }
+                for signal, means in self.by_signal.items()
+            },
+        }
+
+
+def frequencies(side: int) -> np.ndarray:
+    """Return the frequency of every ring of `radial_profile`, in cycles a pixel: [S/2 + 1], 0 to 0.5."""
+    return np.arange(side // 2 + 1) / side

@@ -61,11 +61,6 @@ def radial_profile(spectrum: np.ndarray) -> np.ndarray:
     return np.asarray(sums / np.bincount(ring[inside], minlength=side // 2 + 1))
 
 
-def frequencies(side: int) -> np.ndarray:
-    """Return the frequency of every ring of `radial_profile`, in cycles a pixel: [S/2 + 1], 0 to 0.5."""
-    return np.arange(side // 2 + 1) / side
-
-
 def luma_of(image: np.ndarray) -> np.ndarray:
     """uint8 RGB [H, W, 3] -> float64 [H, W] by ITU-R BT.601, in levels and without rounding."""
     return np.asarray(image.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))

@@ -70,6 +70,46 @@ class Network:
         return self.labels[int(self.scores[row] >= self.threshold)]
 
 
+def to_json(network: Network, manifest: Manifest) -> dict[str, Any]:
+    """Return what visualise.json holds of one network."""
+    ids, looked, why, projection = manifest["id"], network.looked, network.why, network.projection
+    return {
+        "name": network.name,
+        "map": None
+        if projection is None
+        else [
+            {"id": ids[row], "x": round(float(x), 4), "y": round(float(y), 4)}
+            for row, (x, y) in zip(projection.rows, projection.points, strict=True)
+        ],
+        "threshold": network.threshold if network.scores is not None else None,
+        "method": looked.method if looked else None,
+        "examples": [
+            {"label": label, "kind": kind, "id": ids[row], "score": float(network.scores[row])}
+            for (label, kind), rows in (looked.rows if looked else {}).items()
+            for row in rows
+            if network.scores is not None
+        ],
+        "neighbours": None
+        if why is None
+        else [
+            {
+                "id": ids[row],
+                **{
+                    name: [
+                        {"id": why.training["id"][int(one)], "cosine": round(float(cosine), 5)}
+                        for one, cosine in zip(
+                            why.found[label].rows[place], why.found[label].cosines[place], strict=True
+                        )
+                        if one >= 0
+                    ]
+                    for label, name in enumerate(("genuine", "positive"))
+                },
+            }
+            for place, row in enumerate(why.rows)
+        ],
+    }
+
+
 def visualise_report(
     manifest: Manifest,
     networks: Sequence[Network],

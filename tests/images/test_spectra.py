@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from gencv.core.spectra import frequencies
 from gencv.images.spectra import (
     SIGNALS,
-    frequencies,
     hann,
     log_power,
     luma_of,
