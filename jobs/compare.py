@@ -30,10 +30,10 @@ from gencv.core.record import Split
 from gencv.evaluate.comparison import compare
 from gencv.evaluate.entrants import Entrant, read_entrant, same_pictures
 from gencv.evaluate.matrix import BY, Fit, Score, cross
-from gencv.evaluate.thresholds import THRESHOLDS, threshold_of
-from gencv.models import bundle, fitted
+from gencv.evaluate.thresholds import THRESHOLDS
+from gencv.models import bundle
 from gencv.models.probes import PROBES, Labelled, fit_probe
-from gencv.pipelines.predict import predict, terms_of
+from gencv.pipelines.predict import open_bundle, open_rows, predict
 from gencv.plots.compare import detectors_report, matrix_report, verdict
 from gencv.runs.launch import launch
 from gencv.runs.run import Run
@@ -212,26 +212,18 @@ def compare_detectors(config: Config, run: Run) -> None:
 
 def judge(config: Config, run: Run, names: Sequence[str]) -> list[Entrant]:
     """Score the rows of the split with every bundle, each in OUT/NAME, and begin the run."""
-    manifest, split = Manifest.load(config.manifest), Split(config.split)
-    chosen = manifest.where(split=split)
-    if len(chosen) == 0:
-        raise BadInput(
-            f"{config.manifest} has no {config.split} rows; make it with --splits that leave some, or choose --split."
-        )
+    split = Split(config.split)
+    chosen = open_rows(config.manifest, split)
     described = [bundle.describe(folder) for folder in config.bundles]
     if len({one["task"] for one in described}) > 1:
         tasks = ", ".join(f"{name}: {one['task']}" for name, one in zip(names, described, strict=True))
         raise BadInput(f"The bundles are for different tasks ({tasks}); only detectors of one task can be compared.")
-    thresholds = [threshold_of(one["thresholds"], config.threshold) for one in described]
-    seens = [fitted.require_unseen(folder, chosen, split) for folder in config.bundles]
-    digests = [bundle.digest(folder) for folder in config.bundles]
-    run.begin(
-        manifest=manifest.digest(), bundles=hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
-    )
+    opened = [open_bundle(folder, chosen, split, config.threshold, seed=config.seed) for folder in config.bundles]
+    digests = "".join(bundle.digest(folder) for folder in config.bundles)
+    run.begin(manifest=chosen.digest(), bundles=hashlib.blake2b(digests.encode(), digest_size=16).hexdigest())
     chosen.save(run.dir)
     found = []
-    for name, folder, one, threshold, seen in zip(names, config.bundles, described, thresholds, seens, strict=True):
-        detector = bundle.load(folder)
+    for name, folder, (detector, terms) in zip(names, config.bundles, opened, strict=True):
         predictions, _, _ = predict(
             folder,
             detector,
@@ -242,7 +234,6 @@ def judge(config: Config, run: Run, names: Sequence[str]) -> list[Entrant]:
             address=config.address,
             workers=config.workers,
         )
-        terms = terms_of(detector, one["training"], threshold, split, seen)
         found.append(Entrant(name=name, terms=terms, predictions=predictions))
     return found
 

@@ -28,7 +28,6 @@ from gencv.core.record import Split
 from gencv.evaluate.differences import differences
 from gencv.evaluate.evaluation import METRICS, Evaluation, figures_of, recompute
 from gencv.evaluate.protocols import CHOICES, cells_of
-from gencv.evaluate.thresholds import threshold_of
 from gencv.plots.evaluation import evaluation_report
 from gencv.runs.launch import launch
 from gencv.runs.run import Run
@@ -45,7 +44,7 @@ class Config:
     out: str = ""
     """Folder of this run: an absolute path or a URI."""
     reproduce: str = ""
-    """Folder of a finished run of this job, whose figures are made again; takes no other flag than --out."""
+    """Folder of a finished run of this job, whose figures are made again; takes --out and --max-bad-fraction alone."""
     split: str = "test"
     """Which rows to judge: test, val, or train."""
     threshold: str = "eer"
@@ -69,7 +68,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.reproduce:
             others = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
-            if unused := sorted(set(others) - {"reproduce", "out"}):
+            if unused := sorted(set(others) - {"reproduce", "out", "max_bad_fraction"}):
                 flags = ", ".join("--" + name.replace("_", "-") for name in unused)
                 raise BadInput(
                     f"{flags} does nothing with --reproduce, which keeps to what the run says; leave it out."
@@ -95,27 +94,25 @@ def main(config: Config, run: Run) -> None:
 
 def judge(config: Config, run: Run) -> None:
     """Judge the pictures on the cluster, keep what figures follow from, and make them."""
-    from gencv.models import bundle, fitted
+    from gencv.models import bundle
     from gencv.models.card import card
-    from gencv.pipelines.predict import predict, terms_of
+    from gencv.pipelines.predict import open_bundle, open_rows, predict
     from gencv.pipelines.robustness import robustness
 
-    manifest, split = Manifest.load(config.manifest), Split(config.split)
-    description = bundle.describe(config.bundle)
-    threshold = threshold_of(description["thresholds"], config.threshold)
-    chosen = manifest.where(split=split)
-    if len(chosen) == 0:
-        raise BadInput(
-            f"{config.manifest} has no {config.split} rows; make it with --splits that leave some, or choose --split."
-        )
-    fitted.require_task(description, chosen)
-    seen = fitted.require_unseen(config.bundle, chosen, split)
-    detector = bundle.load(config.bundle)
-    detector.prepare.for_pictures(manifest.preprocessing)
-    digests = {"manifest": manifest.digest(), "bundle": bundle.digest(config.bundle)}
+    split = Split(config.split)
+    chosen = open_rows(config.manifest, split)
+    digests = {"manifest": chosen.digest(), "bundle": bundle.digest(config.bundle)}
+    detector, terms = open_bundle(
+        config.bundle,
+        chosen,
+        split,
+        config.threshold,
+        no_robustness=no_robustness(config, chosen),
+        no_reencoding=no_reencoding(config, chosen),
+        digests=digests,
+        seed=config.seed,
+    )
     run.begin(**digests)
-    more = {"no_robustness": no_robustness(config, chosen), "digests": digests, "seed": config.seed}
-    terms = terms_of(detector, description["training"], threshold, split, seen, **more)
     chosen.save(run.dir)
     terms.save(run.dir)
     how: dict[str, Any] = {
@@ -123,7 +120,7 @@ def judge(config: Config, run: Run) -> None:
         "address": config.address,
         "workers": config.workers,
     }
-    judged: dict[str, Any] = {"reencode": config.reencode, "threshold": terms.at}
+    judged: dict[str, Any] = {"reencode": not terms.no_reencoding, "threshold": terms.at}
     predictions, features, done = predict(config.bundle, detector, run.dir, chosen, run.dir, **judged, **how)
     degraded: pa.Table | None = None
     if not terms.no_robustness:
@@ -140,7 +137,7 @@ def judge(config: Config, run: Run) -> None:
         )
         done = {**done, "robustness": more}
     evaluation = figures_of(predictions, degraded, terms)
-    storage.write_bytes(run.path("README.md"), card(description, evaluation.to_dict()).encode())
+    storage.write_bytes(run.path("README.md"), card(bundle.describe(config.bundle), evaluation.to_dict()).encode())
     finish(run, evaluation, chosen, features, work=done)
 
 
@@ -154,6 +151,13 @@ def no_robustness(config: Config, manifest: Manifest) -> str:
     return "" if any(label is not None and error is None for label, error in labels) else "no labelled picture is there"
 
 
+def no_reencoding(config: Config, manifest: Manifest) -> str:
+    """Say why no picture is encoded again, "" if all are."""
+    if not config.reencode:
+        return "--no-reencode was asked for"
+    return "" if manifest.preprocessing is None else "these pictures were preprocessed before"
+
+
 def reproduce(config: Config, run: Run) -> None:
     """Make every figure of a finished run again, and compare."""
     place = storage.join(config.reproduce, METRICS)
@@ -165,6 +169,8 @@ def reproduce(config: Config, run: Run) -> None:
     except (ValueError, TypeError):
         raise BadInput(f"{place} is no JSON that can be read.") from None
     count, differing = differences(said, json.loads(json.dumps(evaluation.to_dict())))
+    for line in differing or [f"All {count} figures are the same."]:
+        print(line)
     if config.out:
         run.begin(**evaluation.digests)
         scores_dir = storage.join(config.reproduce, SCORES)
@@ -173,11 +179,8 @@ def reproduce(config: Config, run: Run) -> None:
             column = tables.read_parts(scores_dir, ["features"])["features"]
             features = matrix(column, column.type.list_size)
         finish(run, evaluation, Manifest.load(config.reproduce), features, work={})
-    for line in differing:
-        print(line)
     if differing:
         raise NotReproduced(f"{len(differing)} of {count} figures of {config.reproduce} do not follow from its tables.")
-    print(f"All {count} figures are the same.")
 
 
 def finish(

@@ -114,7 +114,8 @@ def page_of(one: Trained) -> Report:
     """Return the report of one training."""
     threshold, seed = one.decision.thresholds["eer"], one.variant.recipe.seed
     seen = "Nothing was fitted on these rows."
-    terms = terms_of(one.detector, one.training, threshold, Split.TEST, seen, seed=seed)
+    left = "training leaves that to evaluate"
+    terms = terms_of(one.detector, one.training, threshold, Split.TEST, seen, no_reencoding=left, seed=seed)
     return finetune_report(
         figures_of(one.predictions, None, terms),
         recipe=one.variant.recipe.to_dict(),

@@ -65,6 +65,8 @@ class Terms:
     """A sentence on what an audit said of that manifest."""
     seen: str = ""
     """A sentence on what the detector saw of these pictures when it was fitted."""
+    no_reencoding: str = ""
+    """Why no picture was encoded again, so that no verdict can be unstable."""
     no_robustness: str = ""
     """Why nothing was degraded, where there is no table of it."""
     digests: dict[str, str] = field(default_factory=dict)

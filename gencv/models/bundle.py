@@ -86,7 +86,7 @@ def load(folder: str, *, device: str = "auto") -> Detector:
         tensors = load_tensors(storage.read_bytes(storage.join(folder, "weights.safetensors")))
         golden = load_arrays(storage.read_bytes(storage.join(folder, "golden.safetensors")))
         bank = load_arrays(storage.read_bytes(storage.join(folder, "scope.safetensors")))["bank"]
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError) as error:
         raise BrokenBundle(f"{folder} is incomplete: {error}") from None
     preprocessing = description["preprocessing"]
     common = {

@@ -101,7 +101,10 @@ class Detector:
         """
         picture = self.prepare.examine(image, face=face, reencode=reencode)
         views = self.judge(picture.views)
-        sides, blurs = np.array([picture.side_px], float), np.array([picture.blur])
+        sides, blurs = (
+            np.array([picture.side_px]),
+            np.array([picture.blur], np.float32),
+        )  # as a table of predictions keeps it
         return Judged(
             scores=views.scores[:1],
             kinds=views.kinds[:1],

@@ -17,7 +17,7 @@ from gencv.images.chain import Chain
 from gencv.images.preprocess import Preprocessing
 from gencv.models.encoders import load_encoder
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
-from gencv.pipelines.pixels import ReadPixels, stack
+from gencv.pipelines.pixels import ReadPixels, views_of
 
 BATCH_SIZE = {"cpu": 16, "cuda": 256}
 """Pictures in one forward pass: on a CPU larger batches fall out of its cache, on a GPU smaller ones leave it idle."""
@@ -49,12 +49,11 @@ def in_batches(infer: Callable[[np.ndarray], np.ndarray], part: pa.Table, dim: i
     The last batch is filled up with its own first picture, so that a network compiled or tuned for one shape sees
     no other.
     """
-    views, good = stack(part)
-    pixels = views.reshape(-1, *views.shape[2:])
-    vectors = np.full((len(good), views.shape[1], dim), np.nan, np.float32)
+    views, num_views, good = views_of(part)
+    vectors = np.full((len(good), num_views, dim), np.nan, np.float32)
     found = []
-    for start in range(0, len(pixels), batch_size):
-        batch = pixels[start : start + batch_size]
+    for start in range(0, len(views), batch_size):
+        batch = np.stack(views[start : start + batch_size])
         filled = np.concatenate([batch, np.repeat(batch[:1], batch_size - len(batch), axis=0)])
         found.append(infer(filled)[: len(batch)])
     if found:

@@ -6,21 +6,22 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from gencv.core.errors import BadImage
 from gencv.core.manifest import read_part
 from gencv.images.chain import Chain, Examined
 from gencv.images.decode import decode
 from gencv.images.preprocess import Preprocessing
+from gencv.images.reencode import REENCODINGS
 
 Made = TypeVar("Made")
+NUM_VIEWS = 1 + len(REENCODINGS)
 PIXELS_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("error", pa.string()),
         ("pixels", pa.binary()),  # uint8 [V, S, S, 3], null for a picture with an error
-        ("num_views", pa.int32()),  # V, the same for all pictures: itself, and its re-encodings if they were asked for
+        ("num_views", pa.int32()),  # V, the same in all rows: a picture itself, and its re-encodings if asked for
         ("side_px", pa.int32()),  # shorter side of the part that is judged, as it came
         ("blur", pa.float32()),  # `blur_of` what is judged
     ]
@@ -43,17 +44,22 @@ class ReadPixels:
     reencode: bool = False
 
     def __call__(self, part: int) -> pa.Table:
-        rows, examined, errors = try_pictures(self.manifest_dir, part, self.read)
-        sides = rows["side_px"].to_pylist() if self.stored else [picture and picture.side_px for picture in examined]
+        rows, made, errors = try_pictures(self.manifest_dir, part, self.flat)
+        pixels, sides_px, blurs = zip(*(one or (None, None, None) for one in made), strict=True)
         columns = {
             "id": rows["id"],
             "error": errors,
-            "pixels": [picture and picture.views.tobytes() for picture in examined],
-            "num_views": [picture and len(picture.views) for picture in examined],
-            "side_px": sides,
-            "blur": [picture and picture.blur for picture in examined],
+            "pixels": pixels,
+            "num_views": [NUM_VIEWS if self.reencode else 1] * len(made),
+            "side_px": rows["side_px"] if self.stored else sides_px,
+            "blur": blurs,
         }
         return pa.table(columns, PIXELS_SCHEMA)
+
+    def flat(self, data: bytes, image_id: str, split: str) -> tuple[bytes, int, float]:
+        """Return what is kept of one picture until its whole part is read. Raises BadImage."""
+        picture = self.read(data, image_id, split)
+        return picture.views.tobytes(), picture.side_px, picture.blur
 
     def read(self, data: bytes, image_id: str, split: str) -> Examined:
         """Return what is judged of one picture. Raises BadImage."""
@@ -93,12 +99,16 @@ def try_pictures(
     return rows, made, errors
 
 
-def stack(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Return the views of the good rows of a part as uint8 [B, V, S, S, 3], and bool [N] that says which they are."""
+def views_of(table: pa.Table) -> tuple[list[np.ndarray], int, np.ndarray]:
+    """Return the views of the good rows of a part, uint8 [S, S, 3] each, V a row, without a copy.
+
+    Also returns V, and bool [N] that says which rows are good.
+    """
     good = table["pixels"].is_valid().to_numpy()
-    values = [value.as_buffer() for value in table["pixels"].drop_null()]
-    if not values:
-        return np.empty((0, 1, 0, 0, 3), np.uint8), good
-    num_views = pc.max(table["num_views"]).as_py()
-    side = round((len(values[0]) / 3 / num_views) ** 0.5)
-    return np.stack([np.frombuffer(value, np.uint8).reshape(num_views, side, side, 3) for value in values]), good
+    num_views = table["num_views"][0].as_py()
+    views: list[np.ndarray] = []
+    for value in table["pixels"].drop_null():
+        flat = np.frombuffer(value.as_buffer(), np.uint8)
+        side = round((len(flat) / 3 / num_views) ** 0.5)
+        views.extend(flat.reshape(num_views, side, side, 3))
+    return views, num_views, good

@@ -9,14 +9,15 @@ import torch
 
 from gencv.core import audits, storage, tables
 from gencv.core.embeddings import matrix, vector_column
+from gencv.core.errors import BadInput
 from gencv.core.manifest import Manifest
 from gencv.core.predictions import FILE, SCORES, Predictions
 from gencv.core.record import Split
 from gencv.core.scope import Scope
 from gencv.evaluate.evaluation import Terms
-from gencv.evaluate.thresholds import Threshold
+from gencv.evaluate.thresholds import Threshold, threshold_of
 from gencv.evaluate.verdicts import words
-from gencv.models import bundle
+from gencv.models import bundle, fitted
 from gencv.models.detectors import Detector
 from gencv.pipelines.embed import BATCH_SIZE, in_batches
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
@@ -47,9 +48,9 @@ class BuildDetector:
             bad = np.isnan(scores[:, 0])
             columns = {name: part[name] for name in ("id", "error", "side_px", "blur")}
             columns |= {"score": pa.array(scores[:, 0], mask=bad), "features": vector_column(features)}
-            if scores.shape[1] > 1:
-                columns["score_low"] = pa.array(scores.min(1), mask=bad)
-                columns["score_high"] = pa.array(scores.max(1), mask=bad)
+            alone = np.full(len(bad), scores.shape[1] == 1)  # nothing to compare it with
+            columns["score_low"] = pa.array(scores.min(1), mask=bad | alone)
+            columns["score_high"] = pa.array(scores.max(1), mask=bad | alone)
             if num_kinds:
                 names = np.array(detector.kinds, dtype=object)[np.nan_to_num(kinds).argmax(1)]
                 columns["kind"] = pa.array(names, pa.string(), mask=bad)
@@ -57,6 +58,29 @@ class BuildDetector:
             return pa.table(columns)
 
         return infer
+
+
+def open_rows(folder: str, split: Split) -> Manifest:
+    """Open the rows of a split. Raises BadInput if there are none."""
+    chosen = Manifest.load(folder).where(split=split)
+    if len(chosen) == 0:
+        raise BadInput(f"{folder} has no {split} rows; make it with --splits that leave some, or choose --split.")
+    return chosen
+
+
+def open_bundle(folder: str, chosen: Manifest, split: Split, threshold: str, **more: Any) -> tuple[Detector, Terms]:
+    """Open a bundle to judge rows, and say on which terms. threshold: its name; more: fields of `Terms`.
+
+    Raises BadInput if it is for another task, was trained on some of the rows, or takes no pictures that were
+    preprocessed so, and what `bundle.load` does.
+    """
+    description = bundle.describe(folder)
+    decides = threshold_of(description["thresholds"], threshold)
+    fitted.require_task(description, chosen)
+    seen = fitted.require_unseen(folder, chosen, split)
+    detector = bundle.load(folder)
+    detector.prepare.for_pictures(chosen.preprocessing)
+    return detector, terms_of(detector, description["training"], decides, split, seen, **more)
 
 
 def predict(

@@ -45,8 +45,8 @@ class ReadVersions:
         found: list[dict[str, Any]] = []
         for image_id, versions, error in zip(rows["id"].to_pylist(), made, errors, strict=True):
             for place, one in enumerate(versions or [error] * len(self.versions)):
-                said = {"pixels": one, "num_views": 1} if isinstance(one, bytes) else {"error": one}
-                found.append({"id": image_id, "version": place, **said})
+                said = {"pixels" if isinstance(one, bytes) else "error": one}
+                found.append({"id": image_id, "version": place, "num_views": 1, **said})
         return pa.Table.from_pylist(found, VERSIONS_SCHEMA)
 
     def read(self, data: bytes, image_id: str) -> list[bytes | str | None]:

@@ -115,6 +115,8 @@ def add_uncertainty(report: Report, evaluation: Evaluation) -> None:
     band, total = evaluation.terms.band, len(evaluation.predictions.answered())
     promise = band.describe(evaluation.terms.labels) if band else "No error rate is promised."
     report.section("How sure it is", f"{promise} {evaluation.terms.scope}")
+    if evaluation.terms.no_reencoding:
+        report.note(f"Whether a verdict is stable was not tried: {evaluation.terms.no_reencoding}.")
     report.table(
         ["why", "pictures", "share"],
         [[REASONS[code], count, count / total if total else None] for code, count in evaluation.reasons.items()],

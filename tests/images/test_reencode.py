@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from fakes import picture
 
-from gencv.images.reencode import MAX_SIDE_PX, REENCODINGS, fit_within, reencodings
+from gencv.images.decode import decode
+from gencv.images.degrade import encode_jpeg, fit
+from gencv.images.reencode import MAX_SIDE_PX, REENCODINGS, reencodings
 
 
 @pytest.mark.parametrize("size", [(300, 200), (1, 1), (3, 2000), (2400, 1800)])
@@ -23,7 +25,6 @@ def test_they_change_a_little_and_not_alike() -> None:
     assert 0 < differences[0] < differences[1] < 20
 
 
-def test_what_fits_is_left_alone() -> None:
-    image = picture(0, 300, 200)
-    assert fit_within(image, 300) is image
-    assert fit_within(image, 150).shape == (100, 150, 3)
+def test_sent_is_the_web_tier_of_the_protocols() -> None:
+    image = picture(0, 1200, 900)
+    np.testing.assert_array_equal(reencodings(image)[1], decode(encode_jpeg(fit(image, 768), 60)))

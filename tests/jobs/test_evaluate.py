@@ -120,10 +120,25 @@ def test_reproducing_says_that_all_figures_are_the_same_and_writes_nothing(job: 
 def test_reproducing_into_a_folder_leaves_page_and_metrics(job: Job, finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "again"
     code, stdout, stderr = job("evaluate", "--reproduce", finished, "--out", out)
-    assert code == 0 and "AUROC" in stdout, stderr
+    assert code == 0 and stdout.startswith("All ") and "AUROC" in stdout, stderr
     assert json.loads((out / "metrics.json").read_text()) == json.loads((finished / "metrics.json").read_text())
     page = (out / "report.html").read_text()
     assert "t-SNE" in page and "Nothing was degraded: --robustness none was asked for." in page
+
+
+def test_a_run_with_bad_pictures_is_reproduced_with_the_same_leave(job: Job, finished: Path, tmp_path: Path) -> None:
+    path = finished / FILE
+    table = tables.read_table(str(path))
+    scores, errors = table["score"].to_pylist(), table["error"].to_pylist()
+    scores[0], errors[0] = None, "truncated"
+    tables.write_table(Predictions(table).filled(score=scores, error=errors).table, str(path))
+    told = figures_of(Predictions.load(str(finished)), None, Terms.load(str(finished)))
+    (finished / "metrics.json").write_text(json.dumps(told.to_dict()))
+    call = ("evaluate", "--reproduce", finished, "--out", tmp_path / "again")
+    code, stdout, stderr = job(*call)
+    assert code == 2 and "figures are the same" in stdout and "1 of 12 pictures failed" in stderr
+    code, stdout, stderr = job(*call[:-1], tmp_path / "anew", "--max-bad-fraction", ".2")
+    assert code == 0 and "figures are the same" in stdout, stderr
 
 
 def test_a_figure_that_does_not_follow_is_shown_with_both_values(job: Job, finished: Path) -> None:

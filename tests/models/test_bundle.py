@@ -118,6 +118,9 @@ def test_a_bundle_that_was_tampered_with_is_refused(encoder: Encoder, tmp_path: 
 
 def test_a_part_that_is_missing_is_named(encoder: Encoder, tmp_path: Path) -> None:
     folder = Path(save(detector(encoder), tmp_path / "b"))
+    (folder / "scope.safetensors").write_bytes((folder / "golden.safetensors").read_bytes())
+    with pytest.raises(BrokenBundle, match="incomplete: 'bank'"):
+        bundle.load(str(folder), device="cpu")
     (folder / "weights.safetensors").unlink()
     with pytest.raises(BrokenBundle, match="incomplete"):
         bundle.load(str(folder), device="cpu")
