@@ -167,7 +167,7 @@ def test_bundles_judge_first(job: Job, tmp_path: Path, monkeypatch: pytest.Monke
     of = pictures(source="web")
     of.save(str(tmp_path / "m"))
     unset = Threshold("eer", None, None, None, 0, 0, "too_few")
-    write_bundles(tmp_path, spoof={"task": "spoof"}, unset={"thresholds": {"eer": asdict(unset)}})
+    write_bundles(tmp_path, spoof={"task": "spoof"}, other={"task": "spoof"}, unset={"thresholds": {"eer": asdict(unset)}})
     judged = []
 
     def judge(folder: str, detector: Any, place: str, rows: Manifest, out: str, **how: Any) -> Any:
@@ -187,6 +187,8 @@ def test_bundles_judge_first(job: Job, tmp_path: Path, monkeypatch: pytest.Monke
         ((tmp_path / "m",), "holds no detector.json"),
     ):
         assert says in sentence(job(*call, *flags))
+    spoofs = (*call[:-1], tmp_path / "spoof", tmp_path / "other")
+    assert "the positives here are generated" in sentence(job(*spoofs))
     assert not judged and not (tmp_path / "out").exists()
     code, stdout, _ = job(*call, tmp_path / "b", "--names", "first", "second")
     assert code == 0 and stdout.startswith("second is better than first: AUROC +0.")
