@@ -51,7 +51,7 @@ class Embeddings:
 
     @classmethod
     def load(cls, folder: str) -> "Embeddings":
-        """Open what `embed` wrote. Raises BadInput if the run is not finished or is none.
+        """Open what `embed` wrote. Raises BadInput if the run is not finished, is none, or is of an earlier version.
 
         The space is written after the last vector, so where it lies all vectors do.
         """
@@ -66,6 +66,8 @@ class Embeddings:
         table = tables.read_parts(storage.join(folder, VECTORS))
         if table["id"].to_pylist() != manifest["id"]:
             raise BadInput(f"The vectors in {folder} belong to other pictures than its manifest.")
+        if not {"side_px", "blur"} <= set(table.column_names):
+            raise BadInput(f"{folder} was embedded by an earlier version; run `embed` again, into a new folder.")
         condition = table.select(["side_px", "blur"])
         return cls(manifest, matrix(table["vector"], space.dim), table["error"].to_pylist(), space, condition)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -87,9 +87,12 @@ def conform(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
         raise BadInput(f"The {what} has a column of another type than {schema.names}: {error}") from None
 
 
-def content_digest(table: pa.Table, *, key: str = "id") -> str:
-    """Return a digest of what a table says: independent of row order, chunks, file layout, and compression."""
-    table = table.take(pc.sort_indices(table, sort_keys=[(key, "ascending")])).combine_chunks()
+def content_digest(table: pa.Table, *, keys: Sequence[str] = ("id",)) -> str:
+    """Return a digest of what a table says: independent of row order, chunks, file layout, and compression.
+
+    keys: the columns that tell a row from every other.
+    """
+    table = table.take(pc.sort_indices(table, sort_keys=[(key, "ascending") for key in keys])).combine_chunks()
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(table.column_names):
         digest.update(name.encode())

@@ -7,12 +7,16 @@ import numpy as np
 
 from gencv.core.calibrator import Calibrator, logits_of, probabilities_of
 from gencv.core.errors import UnknownName
-from gencv.evaluate.validation import ALL_EQUAL, ONE_CLASS, Validation, warning
+from gencv.evaluate.metrics import ONE_CLASS
+from gencv.evaluate.validation import ALL_EQUAL, Validation, warning
 
 END_SLOPE = 0.1
 """How much isotonic calibration still rises, logit per logit, where no validation picture says how."""
 LEAST_SLOPE = 1e-3
 """Platt's slope is kept above this, in units of the logits' spread: below it the ranking would turn."""
+FARTHEST = 12.0
+"""A logit that sharpening moves no validation picture beyond, so that others have room: as float32 a score tells logits
+of 12 apart by .01, those above 16 hardly, and from 17.3 on it is 1."""
 
 # scipy.optimize is imported where it is used: scoring with a fitted calibrator need not pay the second that it takes.
 
@@ -44,7 +48,7 @@ def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> Calibrator:
 
     signed = np.where(labels == 1, 1, -1) * logits
     # In 1 / T the NLL is convex, so that a bounded search finds its only minimum.
-    low, high = 0.02, 50.0
+    low, high = 0.02, float(np.clip(FARTHEST / np.abs(logits).max(), 1, 50))
     found = minimize_scalar(
         lambda sharpness: np.logaddexp(0, -signed * sharpness).mean(),
         bounds=(low, high),
@@ -52,14 +56,16 @@ def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> Calibrator:
         options={"xatol": 1e-7},
     )
     at_edge = found.x > 0.999 * high or found.x < 1.001 * low
-    reason = "at the edge of the search: the scores separate the classes, or tell nothing" if at_edge else ""
+    told = "the scores separate the classes, tell nothing, or reach too far to be sharpened"
+    reason = f"at the edge of the search: {told}" if at_edge else ""
     return Calibrator(slope=float(found.x), reason=reason)
 
 
 def fit_platt(labels: np.ndarray, logits: np.ndarray) -> Calibrator:
     """Fit slope and offset of the logits [N] by least NLL against labels drawn in by one picture of each class.
 
-    So it stays finite where the classes are separate. Source: Platt 1999, with the targets of his section 2.2.
+    So it stays finite where the classes are separate; where they nearly touch, FARTHEST keeps it from being steep.
+    Source: Platt 1999, with the targets of his section 2.2.
     """
     from scipy.optimize import minimize
 
@@ -74,7 +80,7 @@ def fit_platt(labels: np.ndarray, logits: np.ndarray) -> Calibrator:
         return float((np.logaddexp(0, told) - targets * told).mean()), np.array([(off * steps).mean(), off.mean()])
 
     start = np.array([1.0, np.log(num_positive / num_genuine)])
-    bounds = [(LEAST_SLOPE, None), (None, None)]
+    bounds = [(LEAST_SLOPE, max(spread, FARTHEST / np.abs(steps).max())), (None, None)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-10})
     reason = "the scores do not rise with the label" if found.x[0] <= LEAST_SLOPE else ""
     return Calibrator(knots=(centre,), heights=(found.x[1],), slope=found.x[0] / spread, reason=reason)

@@ -163,13 +163,17 @@ def compare_pairs(
 
 
 def difference(first: Metric, second: Metric, ones: np.ndarray | None, others: np.ndarray | None) -> Difference:
-    """Return the difference of a metric. ones, others: its replicates [R], drawn together.
+    """Return the difference of a metric, none if either is undefined. ones, others: its replicates [R], drawn together.
 
     The p-value is twice the smaller share of replicates on either side of 0, so it is under .05 about where the
     interval leaves 0 out; one is added to count and total, as no number of replicates makes a p of 0. Source: Efron
     and Tibshirani 1993, chapter 15; Davison and Hinkley 1997, section 4.2.
     """
-    if first.value is None or second.value is None or ones is None or others is None:
+    for each in (first, second):
+        if each.value is None or each.undefined:
+            return Difference(value=None, reason=each.reason or "undefined")
+    assert first.value is not None and second.value is not None
+    if ones is None or others is None:
         return Difference(value=None, reason=first.reason or second.reason)
     gaps = ones - others
     gaps = gaps[~np.isnan(gaps)]

@@ -23,7 +23,7 @@ from gencv.evaluate import robustness
 from gencv.evaluate.generators import GeneratorRow, per_generator
 from gencv.evaluate.intervals import FEW_GROUPS, NUM_REPLICATES
 from gencv.evaluate.kinds import KindsResult, kinds_result
-from gencv.evaluate.metrics import Metric, summarise
+from gencv.evaluate.metrics import Metric, clusters, summarise
 from gencv.evaluate.robustness import CellRow, Robustness, robustness_of
 from gencv.evaluate.thresholds import Threshold
 from gencv.evaluate.uncertainty import reasons_of, uncertainty
@@ -193,7 +193,7 @@ def figures_of(predictions: Predictions, degraded: pa.Table | None, terms: Terms
     held = Robustness(reason=terms.no_robustness)
     if degraded is not None:
         held = robustness_of(degraded, predictions, terms.at, **how)
-        digests["robustness"] = tables.content_digest(degraded)
+        digests["robustness"] = tables.content_digest(degraded, keys=robustness.KEYS)
     return Evaluation(
         terms=terms,
         predictions=predictions,
@@ -202,7 +202,7 @@ def figures_of(predictions: Predictions, degraded: pa.Table | None, terms: Terms
         reasons=reasons_of(predictions, terms.at, terms.band),
         generators=per_generator(predictions, terms.at, **how),
         robustness=held,
-        kinds=kinds_result(predictions, terms.at, terms.kinds) if terms.kinds else None,
+        kinds=kinds_result(predictions, terms.at, terms.kinds, **how) if terms.kinds else None,
         warnings=tuple(warnings_of(predictions, terms)),
         digests=digests,
     )
@@ -231,7 +231,7 @@ def warnings_of(predictions: Predictions, terms: Terms) -> list[str]:
     for name, count in zip(terms.labels, counts, strict=True):
         if 0 < count < FEW:
             found.append(f"Only {count} {name} pictures have an answer; with fewer than {FEW} a figure may be far off.")
-    groups = {label: len(set(rows.where(rows.labels == label).column("group"))) for label in (0, 1)}
+    groups = [len(np.unique(clusters(rows)[rows.labels == label])) for label in (0, 1)]
     for label, name in enumerate(terms.labels):
         if counts[label] >= FEW and groups[label] < FEW_GROUPS:
             found.append(f"The {name} pictures are of {groups[label]} groups only, so that intervals say little.")

@@ -67,13 +67,14 @@ def per_generator(
     statistics = statistics_of_keys(labels, scores, keys, names, threshold)
     intervals = bootstrap(statistics, groups, keys, num_replicates=num_replicates, seed=seed)
 
+    num_genuine_groups = len(np.unique(groups[labels == 0]))
     rows = []
     for key in names:
         mine = keys == key
         is_genuine = bool(labels[mine][0] == 0)
         num_groups = len(np.unique(groups[mine]))
         measure = metrics.bpcer if is_genuine else metrics.recall
-        # The interval notes the fewest groups of any generator; what matters for this row are its own.
+        # The interval notes the fewest groups of any generator; what matters here are this row's own.
         rate_interval = replace(intervals[f"rate {key}"], note=note_on_groups(num_groups))
         rate = metrics.with_interval(measure(labels[mine], scores[mine], threshold), rate_interval, num_groups)
         auroc = Metric(None, reason="genuine pictures are the other side of every AUROC")
@@ -81,9 +82,8 @@ def per_generator(
             against = mine | (labels == 0)
             auroc = metrics.auroc(labels[against], scores[against])
             if f"auroc {key}" in intervals:
-                auroc = metrics.with_interval(
-                    auroc, replace(intervals[f"auroc {key}"], note=note_on_groups(num_groups))
-                )
+                note = note_on_groups(min(num_groups, num_genuine_groups))
+                auroc = metrics.with_interval(auroc, replace(intervals[f"auroc {key}"], note=note))
         rows.append(
             GeneratorRow(
                 generator=str(generators[mine][0]),

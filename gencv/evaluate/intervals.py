@@ -26,10 +26,6 @@ class Interval:
 
     low: float | None
     high: float | None
-    num_groups: int
-    """Groups in the class that has fewest."""
-    num_undefined: int
-    """Replicates in which the figure could not be computed; they are left out."""
     note: str = ""
 
 
@@ -101,7 +97,10 @@ def _weights(
 
 
 def percentiles(values: np.ndarray, num_groups: int) -> Interval:
-    """Return the central 95 % of replicates [R]; num_groups: see `Interval`."""
+    """Return the central 95 % of replicates [R]; those in which the figure is undefined are left out, and noted.
+
+    num_groups: groups in the class that has fewest.
+    """
     defined = values[~np.isnan(values)]
     undefined = len(values) - len(defined)
     notes = []
@@ -110,8 +109,8 @@ def percentiles(values: np.ndarray, num_groups: int) -> Interval:
     if undefined:
         notes.append(f"{undefined} of {len(values)} replicates undefined")
     if not len(defined):
-        return Interval(None, None, num_groups, undefined, "; ".join(notes))
+        return Interval(None, None, "; ".join(notes))
     low, high = np.percentile(defined, [2.5, 97.5])
     if low == high:
         notes.append("every replicate gave the same value")
-    return Interval(float(low), float(high), num_groups, undefined, "; ".join(notes))
+    return Interval(float(low), float(high), "; ".join(notes))

@@ -8,7 +8,7 @@ import numpy as np
 from gencv.core.predictions import Predictions
 from gencv.core.record import FAMILIES
 from gencv.evaluate import metrics as measures
-from gencv.evaluate.intervals import bootstrap
+from gencv.evaluate.intervals import NUM_REPLICATES, bootstrap
 from gencv.evaluate.metrics import Metric
 from gencv.evaluate.replicates import ratio
 
@@ -32,7 +32,14 @@ class KindsResult:
     """Share named rightly, of the kinds that it learnt."""
 
 
-def kinds_result(predictions: Predictions, threshold: float, kinds: Sequence[str]) -> KindsResult:
+def kinds_result(
+    predictions: Predictions,
+    threshold: float,
+    kinds: Sequence[str],
+    *,
+    num_replicates: int = NUM_REPLICATES,
+    seed: int = 0,
+) -> KindsResult:
     """Compare the kinds that were told with what they are, over positives that were called positive.
 
     The truth is the family if all kinds are names of families, else the generator. The interval is a bootstrap over
@@ -56,11 +63,11 @@ def kinds_result(predictions: Predictions, threshold: float, kinds: Sequence[str
         kinds=tuple(kinds),
         counts=counts,
         totals=tuple(int((truth == true).sum()) for true in truths),
-        accuracy=_share_right(positives.where(learnt), (told == truth)[learnt]),
+        accuracy=_share_right(positives.where(learnt), (told == truth)[learnt], num_replicates, seed),
     )
 
 
-def _share_right(rows: Predictions, right: np.ndarray) -> Metric:
+def _share_right(rows: Predictions, right: np.ndarray, num_replicates: int, seed: int) -> Metric:
     """Return the mean of bool [N] with its interval over the groups of the rows."""
     if not len(rows):
         return Metric(None, reason="no positive picture of a learnt kind was called positive")
@@ -69,5 +76,7 @@ def _share_right(rows: Predictions, right: np.ndarray) -> Metric:
         lambda weights: {"right": ratio(weights @ right.astype(float), weights.sum(axis=1))},
         groups,
         np.zeros(len(rows), int),
+        num_replicates=num_replicates,
+        seed=seed,
     )
     return measures.with_interval(Metric(float(right.mean())), found["right"], len(np.unique(groups)))

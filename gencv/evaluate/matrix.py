@@ -194,7 +194,14 @@ class _Parts:
             )
             if names
         ]
-        return trainings_of(learnt, judged), remarks
+        trainings = trainings_of(learnt, judged)
+        names = [training.name for training in trainings]
+        if repeated := [name for name in learnt if names.count(name) > 1]:
+            raise BadInput(
+                f"A {self.by} is called {repeated[0]!r}, as is a training on several; give it another name in the "
+                "manifest."
+            )
+        return trainings, remarks
 
     def rows_of(self, mask: np.ndarray, names: Sequence[str]) -> np.ndarray:
         """int [K]: the genuine rows of a mask, and the positives of some generators."""
@@ -282,9 +289,9 @@ class _Figures:
             is_left_out=generator == training.left_out,
             num_pictures=num,
             num_groups=self.num_groups[key],
-            auroc=self._metric(f"auroc\n{place}", key),
-            recall=self._metric(f"recall\n{place}", key, is_rate=True),
-            balanced_accuracy=self._metric(f"balanced\n{place}", key),
+            auroc=self._metric(f"auroc\n{place}", key, _GENUINE),
+            recall=self._metric(f"recall\n{place}", key),
+            balanced_accuracy=self._metric(f"balanced\n{place}", key, _GENUINE),
             warning=f"too few: {num} test pictures, {FEW} needed" if num < FEW else "",
         )
 
@@ -296,7 +303,7 @@ class _Figures:
             num_val_genuine=one.num_val[0],
             num_val_positive=one.num_val[1],
             threshold=one.threshold,
-            fpr=self._metric(f"fpr\n{one.training.name}", _GENUINE, is_rate=True),
+            fpr=self._metric(f"fpr\n{one.training.name}", _GENUINE),
             remark=one.remark,
         )
 
@@ -304,10 +311,11 @@ class _Figures:
         """Return a mean of AUROCs, with nothing in it if there is no such cell."""
         return self._metric(name) if name in self.points else Metric(None)
 
-    def _metric(self, name: str, key: str = "", *, is_rate: bool = False) -> Metric:
-        note = note_on_groups(self.num_groups[key]) if key else ""
-        interval = replace(percentiles(self.replicates[name], 0), note=note)
-        return metrics.with_interval(Metric(self.points[name]), interval, self.num_groups[key] if is_rate else 0)
+    def _metric(self, name: str, *keys: str) -> Metric:
+        """Return a figure that rests on the pictures of some strata; on those of one alone it is a rate."""
+        fewest = min((self.num_groups[key] for key in keys), default=0)
+        interval = replace(percentiles(self.replicates[name], fewest), note=note_on_groups(fewest) if keys else "")
+        return metrics.with_interval(Metric(self.points[name]), interval, fewest if len(keys) == 1 else 0)
 
 
 def _statistics_of(

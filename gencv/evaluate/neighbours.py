@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gencv.core.scope import unit
+
 ROWS_AT_ONCE = 65_536
 """Rows of the gallery in one product: 256 queries against them take 64 MB."""
 
@@ -25,7 +27,8 @@ def nearest(
 ) -> Neighbours:
     """Find the `count` rows of gallery [N, D] nearest to each of queries [Q, D] by cosine, exactly.
 
-    A row with the id of the query, or with a NaN, is no neighbour. Equal cosines come in the order of the gallery.
+    A row with the id of the query, with a NaN, or of zeros is no neighbour, and a query of zeros has none. Equal
+    cosines come in the order of the gallery.
     """
     ids = np.array(query_ids, dtype=object), np.array(gallery_ids, dtype=object)
     sides = unit(queries)
@@ -34,6 +37,8 @@ def nearest(
     for start in range(0, len(gallery), ROWS_AT_ONCE):
         chunk = gallery[start : start + ROWS_AT_ONCE]
         found = np.nan_to_num(sides @ unit(chunk).T, nan=-np.inf)
+        found[~queries.any(axis=1)] = -np.inf
+        found[:, ~chunk.any(axis=1)] = -np.inf
         found[ids[0][:, None] == ids[1][None, start : start + len(chunk)]] = -np.inf
         rows = np.concatenate([rows, np.broadcast_to(np.arange(start, start + len(chunk)), found.shape)], axis=1)
         cosines = np.concatenate([cosines, found], axis=1)
@@ -59,9 +64,3 @@ def without_copies(
                 rows[query, kept], cosines[query, kept] = row, cosine
                 kept += 1
     return Neighbours(rows, cosines)
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Return rows of norm 1 as float32 [N, D]; a row of zeros has no direction and becomes NaN."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(norms > 0, norms, np.nan), np.float32)

@@ -27,6 +27,8 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
+KEYS = ("id", "protocol", "degradation", "strength")
+"""What tells a row from every other."""
 FILE = "robustness.parquet"
 TPR_AT = "tpr_at_fpr_1"
 CLASS_OF = {"recall": 1, "bpcer": 0}

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from gencv.core.errors import BadInput, UnknownName
-from gencv.evaluate.validation import ONE_CLASS, Validation, remark_on
+from gencv.evaluate.metrics import ONE_CLASS
+from gencv.evaluate.validation import Validation, remark_on
 
 NOISE = 1e-6
 """How much a score may differ between machines without changing a verdict."""

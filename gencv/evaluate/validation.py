@@ -10,7 +10,6 @@ from gencv.core.record import Split
 
 FEW = 30
 """Under so many pictures of a class a figure is given, with a warning."""
-ONE_CLASS = "needs answered pictures of both classes"
 ALL_EQUAL = "all scores are equal, so they tell nothing"
 
 

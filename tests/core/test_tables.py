@@ -60,3 +60,9 @@ def test_vectors_come_back_with_nan_for_failures() -> None:
     back = matrix(pa.chunked_array([vector_column(vectors)]), 3)
     np.testing.assert_array_equal(back, vectors)
     assert back.dtype == np.float32
+
+
+def test_a_content_digest_of_rows_that_several_keys_tell_apart() -> None:
+    table = pa.table({"id": ["a", "a", "a", "b"], "cell": ["x", None, "y", "x"], "score": [0.1, 0.2, 0.3, 0.4]})
+    digests = {tables.content_digest(table.take(order), keys=("id", "cell")) for order in ([0, 1, 2, 3], [3, 2, 1, 0])}
+    assert len(digests) == 1

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from gencv.core.calibrator import Calibrator, logits_of
+from gencv.core.calibrator import HIGHEST, Calibrator, logits_of, probabilities_of
 from gencv.core.errors import BadInput, UnknownName
 from gencv.core.predictions import Predictions
 from gencv.evaluate import metrics
@@ -179,3 +179,55 @@ def test_a_decision_is_set_on_the_calibrated_scores(kind: str, drawn: Draw) -> N
     fields = decision.fields()
     assert set(fields) == {"calibrator", "thresholds", "band"}
     assert fields["thresholds"]["balanced"]["value"] == decision.thresholds["balanced"].value
+
+
+@each
+@pytest.mark.parametrize("gap", [0.1, 0.0])
+def test_other_rows_keep_their_ranking_where_validation_is_separate(kind: str, gap: float, predictions: Draw) -> None:
+    rng = np.random.default_rng(0)
+    near = np.abs(rng.normal(0.5, 1, 120)) + gap
+    val = predictions(np.arange(120) % 2, probabilities_of(np.where(np.arange(120) % 2 == 1, near, -near)))
+    calibrator = fit_calibrator(val, kind)
+    assert ("edge" in calibrator.reason) == (kind == "temperature")
+    labels = np.arange(2_000) % 2
+    logits = rng.normal(np.where(labels == 1, 2.5, -2), 1.2)
+    raw, told = probabilities_of(logits), calibrator(logits).astype(np.float32).astype(float)
+    assert metrics.auroc(labels, told).value == pytest.approx(metrics.auroc(labels, raw).value, abs=1e-3)
+    assert metrics.tpr_at_fpr(labels, told, 0.01) == metrics.tpr_at_fpr(labels, raw, 0.01)
+
+
+def test_platt_leaves_room_where_the_classes_nearly_touch(predictions: Draw) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(4_000) % 2
+    far = np.where(labels == 1, 1, -1) * np.append(rng.uniform(0.01, 0.3, 3_990), np.full(10, 5.0))
+    calibrator = fit_calibrator(predictions(labels, probabilities_of(far)), "platt")
+    told = calibrator(np.linspace(-6, 6, 121)).astype(np.float32)
+    assert (np.diff(told) > 0).all()
+
+
+@each
+def test_no_threshold_lies_above_scores_that_are_one_to_rounding(kind: str, predictions: Draw) -> None:
+    labels = np.arange(1_000) % 2
+    rng = np.random.default_rng(0)
+    val_logits, logits = (np.where(labels == 1, rng.normal(30, 12, 1_000), rng.normal(-12, 20, 1_000)) for _ in "ab")
+    rows = predictions(labels, np.float32(probabilities_of(val_logits)))
+    assert (rows.scores[labels == 0] >= HIGHEST).mean() > 0.01
+    decision = settle(rows, DecisionSettings(calibration=kind))
+    fpr1, eer = decision.thresholds["fpr1"], decision.thresholds["eer"]
+    assert (fpr1.value, fpr1.expected_fpr, fpr1.expected_fnr) == (None, None, None)
+    assert fpr1.reason.startswith("the highest validation scores are all equal to rounding")
+    # What is promised holds for a detector, which calibrates logits as they are.
+    told = decision.calibrator(logits)
+    assert eer.value is not None and eer.expected_fpr is not None and 0 < eer.expected_fpr < 0.4
+    assert (told[labels == 0] >= eer.value).mean() == pytest.approx(eer.expected_fpr, abs=0.06)
+    assert decision.band.upper == 1.0 and decision.band.lower is not None and 0 < decision.band.lower < 1
+
+
+@each
+def test_no_bound_lies_below_scores_that_are_zero_to_rounding(kind: str, predictions: Draw) -> None:
+    labels = np.arange(1_000) % 2
+    scores = np.random.default_rng(0).uniform(0.2, 0.8, 1_000) + (labels - 0.5) * 0.3
+    scores[1:200:2] = 0.0  # a fifth of the positives
+    decision = settle(predictions(labels, scores), DecisionSettings(calibration=kind))
+    assert decision.band.lower == 0.0 and decision.band.upper is not None and decision.band.upper < 1
+    assert all(one.value is not None for one in decision.thresholds.values() if one.name != "fpr0.1")

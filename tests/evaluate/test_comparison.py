@@ -101,6 +101,16 @@ def test_differences_are_those_of_the_metrics_and_turn_their_sign(predictions: M
     assert forth.verdict == back.verdict and forth.verdict.startswith("d0 is better than d1: AUROC +0.")
 
 
+def test_nothing_is_subtracted_from_what_stands_for_a_division_by_zero(predictions: Make) -> None:
+    one, other = drawn(predictions, (2.0, 2.0))
+    other = replace(other, predictions=other.predictions.rescored(other.predictions.scores * 0.4))
+    for both in ((one, other), (other, one)):
+        (pair,) = compare_pairs(both, metrics_of([one, other]), num_replicates=50)
+        told = pair.differences["precision"]
+        assert (told.value, told.p, told.p_holm) == (None, None, None) and "undefined" in told.reason
+        assert pair.differences["recall"].value is not None
+
+
 def test_the_paired_interval_of_an_auroc_agrees_with_delong(predictions: Make) -> None:
     one, other = drawn(predictions, (2.0, 1.5), size=1, num=600)
     (pair,) = compare_pairs([one, other], metrics_of([one, other]), num_replicates=2_000)

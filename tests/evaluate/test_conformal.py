@@ -9,9 +9,9 @@ from gencv.core.errors import BadInput
 from gencv.core.predictions import Predictions
 from gencv.evaluate import metrics
 from gencv.evaluate.conformal import level_by_group, set_band
-from gencv.evaluate.uncertainty import CLASS_OF, TITLES, uncertainty
+from gencv.evaluate.uncertainty import CLASS_OF, TITLES, reasons_of, uncertainty
 from gencv.evaluate.validation import Validation
-from gencv.evaluate.verdicts import decide
+from gencv.evaluate.verdicts import REASONS, decide
 
 Draw = Callable[..., Predictions]
 
@@ -151,6 +151,20 @@ def test_uncertainty_by_hand(predictions: Draw) -> None:
         }
     )
     assert "exact interval over 4 groups" in found["certain_fnr"].reason
+
+
+def test_reasons_are_counted_row_by_row(predictions: Draw) -> None:
+    labels, scores = np.array([0, 0, 1, 1, 1]), np.array([0.1, 0.5, 0.6, 0.9, np.nan])
+    lows, outside = [0.1, 0.3, 0.4, 0.8, None], [[], ["blurred"], ["blurred", "too_small"], [], None]
+    rows = predictions(labels, scores, score_low=lows, score_high=[0.1, 0.7, 0.7, 0.9, None], outside=outside)
+    found = reasons_of(rows, 0.45, Band(error_rate=0.05, lower=0.3, upper=0.7))
+    assert list(found) == list(REASONS)
+    assert {code: count for code, count in found.items() if count} == {
+        "fits_both": 2,
+        "unstable": 2,
+        "too_small": 1,
+        "blurred": 2,
+    }
 
 
 def test_uncertainty_has_intervals_and_counts_groups_once(predictions: Draw) -> None:

@@ -18,6 +18,7 @@ from gencv.core.record import Split
 from gencv.evaluate import robustness
 from gencv.evaluate.differences import differences
 from gencv.evaluate.evaluation import Evaluation, Terms, figures_of, recompute
+from gencv.evaluate.kinds import kinds_result
 from gencv.evaluate.protocols import cells_of
 from gencv.evaluate.thresholds import Threshold
 
@@ -167,6 +168,7 @@ def test_rows_that_say_little_are_warned_of(drawn: Draw) -> None:
     assert "Only 20 generated pictures have an answer; with fewer than 30" in warned(rows.where(few))
     one_group = rows.table.set_column(rows.table.column_names.index("group"), "group", pa.array(["g"] * 200))
     assert "The real pictures are of 1 groups only" in warned(Predictions(one_group))
+    assert warned(rows.filled(group=[None] * 200)) == "", "a picture without a group stands for itself"
 
 
 def test_a_score_of_nan_is_no_answer_and_is_said(drawn: Draw) -> None:
@@ -176,3 +178,33 @@ def test_a_score_of_nan_is_no_answer_and_is_said(drawn: Draw) -> None:
     told = figures_of(rows.rescored(scores), None, replace(TERMS, no_robustness="no", num_replicates=5))
     assert "3 readable pictures got no number" in " ".join(told.warnings)
     assert told.counts()["answered"] == 197 and told.metrics["auroc"].value is not None
+
+
+def test_rows_are_counted_by_what_is_known_of_them(predictions: Draw) -> None:
+    labels, scores = np.array([0] * 5 + [1] * 4 + [-1] * 2), np.full(11, 0.3)
+    scores[[0, 5, 6]] = np.nan
+    rows = predictions(labels, scores, split="test")
+    assert figures_of(rows, None, replace(TERMS, no_robustness="no", num_replicates=5)).counts() == {
+        "rows": 11,
+        "genuine": 5,
+        "positive": 4,
+        "unlabelled": 2,
+        "answered": 8,
+        "unreadable": 3,
+    }
+
+
+def test_the_kinds_have_the_runs_seed_and_replicates(drawn: Draw) -> None:
+    rows = drawn(400, split="test")
+    rows = rows.filled(kind=["sd15"] * 400)
+    told = figures_of(rows, None, replace(TERMS, no_robustness="no")).kinds
+    expected, another = (kinds_result(rows, 0.5, TERMS.kinds, num_replicates=30, seed=seed) for seed in (4, 5))
+    assert told is not None and told.accuracy == expected.accuracy != another.accuracy
+
+
+def test_the_digest_of_what_was_degraded_is_that_of_its_rows_in_any_order(evaluation: Evaluation) -> None:
+    rows = evaluation.predictions
+    made = degraded_of(rows.where(np.arange(400) < 4))
+    turned = made.take(np.arange(len(made)).reshape(12, 4)[::-1].ravel())
+    again, others = (figures_of(rows, table, TERMS).digests["robustness"] for table in (turned, made.slice(0, 44)))
+    assert figures_of(rows, made, TERMS).digests["robustness"] == again != others

@@ -55,3 +55,11 @@ def test_without_genuine_pictures_there_is_recall_but_no_auroc(predictions: Draw
     (row,) = per_generator(predictions(np.array([1, 1]), np.array([0.1, 0.9])), 0.5)
     assert row.rate.value == 0.5 and row.auroc == metrics.Metric(None, reason=metrics.ONE_CLASS)
     assert per_generator(predictions(np.zeros(0), np.zeros(0)), 0.5) == []
+
+
+def test_few_groups_of_genuine_pictures_make_an_auroc_unreliable(predictions: Draw) -> None:
+    labels = np.arange(80) % 2
+    groups: list[str | None] = [f"g{k % 6}" if label == 0 else f"p{k}" for k, label in enumerate(labels)]
+    drawn = np.random.default_rng(0).random(80)
+    row = per_generator(predictions(labels, drawn, groups=groups), 0.5, num_replicates=20)[0]
+    assert row.num_groups == 40 and row.auroc.reason == "unreliable: few groups (3)" and row.rate.reason == ""

@@ -1,3 +1,4 @@
+import re
 import time
 from collections.abc import Callable
 
@@ -43,7 +44,7 @@ def test_the_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
     interval = bootstrap(mean_of(values), np.arange(1_000), np.zeros(1_000))["mean"]
     assert interval.low is not None and interval.high is not None
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(1_000), rel=0.1)
-    assert (interval.num_groups, interval.num_undefined, interval.note) == (1_000, 0, "")
+    assert interval.note == ""
 
 
 def test_related_rows_make_the_interval_wider() -> None:
@@ -71,7 +72,7 @@ def test_no_stratum_can_vanish() -> None:
 
     interval = bootstrap(weight_of_the_rare, np.arange(51), strata)["rare"]
     assert (interval.low, interval.high) == (1.0, 1.0)
-    assert interval.num_groups == 1 and "few groups" in interval.note and "same value" in interval.note
+    assert "few groups (1)" in interval.note and "same value" in interval.note
 
 
 def test_undefined_replicates_are_counted_and_left_out() -> None:
@@ -81,9 +82,10 @@ def test_undefined_replicates_are_counted_and_left_out() -> None:
         return {"share": np.where(weights @ marked > 0, 0.5, np.nan), "never": np.full(len(weights), np.nan)}
 
     found = bootstrap(share_where_marked, np.arange(10), np.zeros(10), num_replicates=500)
-    assert found["share"].low == 0.5 and 100 < found["share"].num_undefined < 250  # (1 - 1/10)^10 = .35 of 500
-    assert f"{found['share'].num_undefined} of 500 replicates undefined" in found["share"].note
-    assert found["never"].low is None and found["never"].num_undefined == 500
+    undefined = re.search(r"(\d+) of 500 replicates undefined", found["share"].note)
+    assert undefined is not None and 100 < int(undefined[1]) < 250  # (1 - 1/10)^10 = .35 of 500
+    assert found["share"].low == 0.5
+    assert found["never"].low is None and "500 of 500 replicates undefined" in found["never"].note
 
 
 def test_exact_rate_is_the_rule_of_clopper_and_pearson() -> None:

@@ -133,6 +133,36 @@ def test_a_cell_is_what_the_metrics_say_of_its_pictures() -> None:
     assert facts.fpr.value == pytest.approx(metrics.bpcer(labels, scores, facts.threshold).value)
 
 
+def test_what_a_training_saw_is_counted() -> None:
+    found = run(table(train={"camera": 26, "sd15": 24, "print": 22}, val={"camera": 18, "sd15": 16, "print": 12}))
+    facts = {one.name: one for one in found.trainings}
+    assert {
+        name: (one.num_train_genuine, one.num_train_positive) for name, one in facts.items() if " " not in name
+    } == {
+        "print": (26, 22),
+        "progan": (26, 30),
+        "sd15": (26, 24),
+        "all": (26, 76),
+    }
+    assert (facts["print"].num_val_genuine, facts["print"].num_val_positive) == (18, 12)
+    assert (facts["all but print"].num_val_genuine, facts["all but print"].num_val_positive) == (18, 36)
+
+
+def test_few_groups_of_genuine_pictures_make_what_rests_on_them_unreliable() -> None:
+    cell = run(table(test={"camera": 10})).cells[0]
+    for metric in (cell.auroc, cell.balanced_accuracy):
+        assert metric.reason == "unreliable: few groups (5)"
+    assert "few groups" not in cell.recall.reason and cell.num_groups == 20
+
+
+@pytest.mark.parametrize("name", ["all", "all but sd15"])
+def test_a_generator_called_like_a_training_on_several_is_refused(name: str) -> None:
+    rows = table()
+    names = [name if one == "print" else one for one in rows.column("generator")]
+    with pytest.raises(BadInput, match=f"A generator is called '{name}', as is a training on several"):
+        run(rows.filled(generator=names))
+
+
 def test_families_are_trained_on_and_held_out_whole() -> None:
     rows = table()
     names = ["print" if name == "gan" else name for name in rows.column("family")]

@@ -115,3 +115,11 @@ def test_no_answer_at_all_and_no_picture_at_all(drawn: Draw) -> None:
     assert row.figures["recall"].value == 0 and row.figures["bpcer"].value == 1 and row.figures["flips"].value == 1
     assert row.figures["auroc"].value is None
     assert robustness_of(SCHEMA.empty_table(), rows, 0.5).reason
+
+
+def test_a_rate_without_errors_is_as_sure_as_its_own_classs_groups_make_it(predictions: Draw) -> None:
+    labels = np.array([0] * 12 + [1] * 30)
+    rows = predictions(labels, np.where(labels == 1, 0.9, 0.1))
+    row = robustness_of(table_of(rows, {NATIVE: rows.scores}), rows, 0.5, num_replicates=20).rows[0]
+    assert row.figures["recall"].reason == "exact interval over 30 groups"
+    assert row.figures["bpcer"].reason == "exact interval over 12 groups"

@@ -167,7 +167,9 @@ def test_bundles_judge_first(job: Job, tmp_path: Path, monkeypatch: pytest.Monke
     of = pictures(source="web")
     of.save(str(tmp_path / "m"))
     unset = Threshold("eer", None, None, None, 0, 0, "too_few")
-    write_bundles(tmp_path, spoof={"task": "spoof"}, other={"task": "spoof"}, unset={"thresholds": {"eer": asdict(unset)}})
+    write_bundles(
+        tmp_path, spoof={"task": "spoof"}, other={"task": "spoof"}, unset={"thresholds": {"eer": asdict(unset)}}
+    )
     judged = []
 
     def judge(folder: str, detector: Any, place: str, rows: Manifest, out: str, **how: Any) -> Any:
