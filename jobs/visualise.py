@@ -19,31 +19,30 @@ import pyarrow.compute as pc
 
 from gencv.core import storage
 from gencv.core.embeddings import SPACE, Embeddings
-from gencv.core.errors import BadImage, BadInput, NotSupported, UnknownName
-from gencv.core.manifest import Manifest, read_images
+from gencv.core.errors import BadInput, NotSupported, UnknownName
+from gencv.core.manifest import Manifest
 from gencv.core.predictions import Predictions
-from gencv.core.record import Split, picture_id
+from gencv.core.record import Split
 from gencv.core.seeds import draw_each
 from gencv.core.spectra import Spectra
 from gencv.evaluate.examples import examples, hardest
-from gencv.evaluate.neighbours import Neighbours, nearest, without_copies
 from gencv.evaluate.projection import Projection, project, require_projection
 from gencv.evaluate.thresholds import threshold_of
-from gencv.models import bundle
+from gencv.models import bundle, fitted
 from gencv.models.detectors import LABELS, Detector, ProbeDetector, task_of
 from gencv.models.explain import MEANINGS, explain
-from gencv.pipelines.pixels import ReadPixels
-from gencv.pipelines.predict import predict
+from gencv.pipelines.few import near_by_class, seen_by
+from gencv.pipelines.predict import open_rows, predict
 from gencv.pipelines.spectra import mean_spectra, require_side, usual_side
 from gencv.plots.visualise import COLOURS, Looked, Network, Why, to_json, visualise_report
 from gencv.runs.launch import launch
 from gencv.runs.run import Run
 
+USED_WITH_BUNDLE = ("training", "pictures", "spectrum_px", "threshold", "batch_size")
+"""Flags that mean nothing with embeddings alone."""
 NUM_EXAMPLES = 3
 NUM_WHY = 12
 NUM_NEIGHBOURS = 3
-NUM_SPARE = 5
-"""Neighbours asked for beyond those that are shown, as some may be copies of the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +86,9 @@ class Config:
     def __post_init__(self) -> None:
         if bool(self.embeddings) == bool(self.bundle) or bool(self.bundle) != bool(self.manifest):
             raise BadInput("Give --bundle with --manifest, or --embeddings alone.")
-        if self.training and not self.bundle:
-            raise BadInput("--training is what a detector was fitted on; it goes with --bundle.")
+        for name in USED_WITH_BUNDLE:
+            if self.embeddings and getattr(self, name) != getattr(Config, name):
+                raise BadInput(f"--{name.replace('_', '-')} does nothing with --embeddings; leave it out.")
         if self.split not in list(Split):
             raise UnknownName("split", self.split, list(Split))
         for name in self.colour:
@@ -136,26 +136,28 @@ def show_embeddings(config: Config, run: Run) -> None:
         labels=LABELS[task_of(positive)],
         projection=lay_out(embeddings.vectors[rows], manifest, config),
     )
-    bad = [(manifest["uri"][place], error) for place, row in enumerate(rows) if (error := embeddings.errors[row])]
+    errors = [embeddings.errors[row] for row in rows]
+    bad = [(uri, error) for uri, error in zip(manifest["uri"], errors, strict=True) if error]
     finish(config, run, manifest, [network], None, bad)
 
 
 def show_detectors(config: Config, run: Run) -> None:
     """Judge the chosen pictures with every detector, and draw what is inside."""
-    manifest = Manifest.load(config.manifest)
+    chosen = choose(config)
     detectors = [bundle.load(folder) for folder in config.bundle]
     thresholds = [threshold_of(detector.thresholds, config.threshold) for detector in detectors]
     training = open_training(config, detectors)
-    chosen = choose(manifest, config)
-    for detector in detectors:
-        detector.prepare.for_pictures(manifest.preprocessing)
+    for folder, detector in zip(config.bundle, detectors, strict=True):
+        detector.prepare.for_pictures(chosen.preprocessing)
+        fitted.require_task(bundle.describe(folder), chosen)
     run.begin(
-        manifest=manifest.digest(),
+        manifest=chosen.digest(),
         bundle=" ".join(map(bundle.digest, config.bundle)),
         **({"training": training.digest()} if training is not None else {}),
     )
     chosen.save(run.dir)
     subjects, networks = [], []
+    names = names_of([detector.name for detector in detectors], config.bundle)
     for place, (folder, detector, threshold) in enumerate(zip(config.bundle, detectors, thresholds, strict=True)):
         assert threshold.value is not None
         out = run.path("judged", str(place))
@@ -164,7 +166,7 @@ def show_detectors(config: Config, run: Run) -> None:
         subjects.append(subject)
         networks.append(
             Network(
-                name=name_of(detector, detectors, folder),
+                name=names[place],
                 labels=detector.labels,
                 projection=lay_out(features, chosen, config),
                 scores=predictions.scores,
@@ -175,16 +177,13 @@ def show_detectors(config: Config, run: Run) -> None:
         )
     side_px = config.spectrum_px or usual_side(chosen)
     spectra, _ = mean_spectra(run.dir, chosen, run.dir, side_px=side_px, address=config.address, workers=config.workers)
-    finish(config, run, chosen, networks, spectra, subjects[0].predictions.bad())
+    bad = dict(pair for subject in subjects for pair in subject.predictions.bad())
+    finish(config, run, chosen, networks, spectra, list(bad.items()))
 
 
-def choose(manifest: Manifest, config: Config) -> Manifest:
+def choose(config: Config) -> Manifest:
     """Draw the pictures to look at. Raises BadInput if the split has none."""
-    chosen = manifest.where(split=Split(config.split))
-    if len(chosen) == 0:
-        raise BadInput(
-            f"{config.manifest} has no {config.split} rows; make it with --splits that leave some, or choose --split."
-        )
+    chosen = open_rows(config.manifest, Split(config.split))
     rows = draw_each(chosen["generator"], chosen["id"], config.pictures, config.seed, "visualise")
     return chosen.where(np.isin(np.arange(len(chosen)), rows))
 
@@ -232,7 +231,7 @@ def judge(
 def lay_out(features: np.ndarray, manifest: Manifest, config: Config) -> Projection | None:
     """Lay some pictures of every generator out on a plane, as rows of the manifest; None for fewer than three."""
     good = np.flatnonzero(~np.isnan(features).any(axis=1))
-    names, ids = ([manifest[column][row] for row in good] for column in ("generator", "id"))
+    names, ids = ([column[row] for row in good] for column in (manifest["generator"], manifest["id"]))
     drawn = good[draw_each(names, ids, config.per_class, config.seed, "map")]
     if len(drawn) < 3:
         return None
@@ -240,10 +239,15 @@ def lay_out(features: np.ndarray, manifest: Manifest, config: Config) -> Project
     return Projection(found.points, drawn[found.rows])
 
 
-def name_of(detector: Detector, detectors: Sequence[Detector], folder: str) -> str:
-    """Return what a detector is called, with its folder where another one is called so too."""
-    alone = [other.name for other in detectors].count(detector.name) == 1
-    return detector.name if alone else f"{detector.name} ({folder.rstrip('/').rpartition('/')[2]})"
+def names_of(names: Sequence[str], folders: Sequence[str]) -> list[str]:
+    """Return what detectors are called, with as much of their folders' ends as tells those of one name apart."""
+    parts = [folder.rstrip("/").split("/") for folder in folders]
+    found = []
+    for name, mine in zip(names, parts, strict=True):
+        alike = [other for other_name, other in zip(names, parts, strict=True) if other_name == name]
+        ends = (k for k in range(1, len(mine)) if [other[-k:] for other in alike].count(mine[-k:]) == 1)
+        found.append(name if len(alike) == 1 else f"{name} ({'/'.join(mine[-next(ends, len(mine)) :])})")
+    return found
 
 
 def labels_of(manifest: Manifest) -> np.ndarray:
@@ -256,15 +260,7 @@ def look(subject: Subject, manifest_dir: str) -> Looked:
     detector, manifest = subject.detector, subject.manifest
     rows = examples(labels_of(manifest), subject.predictions.scores, subject.threshold, NUM_EXAMPLES)
     wanted = sorted({row for some in rows.values() for row in some})
-    prepare = detector.prepare.for_pictures(manifest.preprocessing)
-    reader = ReadPixels(manifest_dir, prepare, manifest.preprocessing is not None)
-    pixels = {}
-    for row, data in zip(wanted, bytes_of(manifest, wanted), strict=True):
-        if isinstance(data, bytes):
-            try:
-                pixels[row] = reader.read(data, "", "").views[0]
-            except BadImage:  # judged before, so another process has just changed it
-                continue
+    pixels = seen_by(detector, manifest_dir, manifest, wanted)
     if not pixels:
         return Looked(method="", meaning="No labelled picture has an answer, so there is nothing to look at.")
     try:
@@ -297,33 +293,8 @@ def ask_why(subject: Subject, training: Embeddings | Manifest, config: Config) -
         taught.save(place)
         _, vectors = judge(config, subject.folder, subject.detector, place, taught, place)
     rows = hardest(labels_of(manifest), subject.predictions.scores, subject.threshold, NUM_WHY)
-    digests = digests_of(manifest, rows)
-    ids, taught_ids, truth = manifest["id"], taught["id"], labels_of(taught)
-    found = {}
-    for label in (0, 1):
-        mine = np.flatnonzero(truth == label)
-        near = nearest(
-            features[rows],
-            vectors[mine],
-            [ids[row] for row in rows],
-            [taught_ids[row] for row in mine],
-            NUM_NEIGHBOURS + NUM_SPARE,
-        )
-        near = Neighbours(np.where(near.rows < 0, -1, mine[near.rows] if len(mine) else -1), near.cosines)
-        known = sorted({int(row) for row in near.rows.ravel() if row >= 0})
-        of_row = dict(zip(known, digests_of(taught, known), strict=True))
-        found[label] = without_copies(near, digests, of_row.__getitem__, NUM_NEIGHBOURS)
+    found = near_by_class(manifest, features, rows, taught, vectors, NUM_NEIGHBOURS)
     return Why(training=taught, rows=rows, found=found)
-
-
-def digests_of(manifest: Manifest, rows: Sequence[int]) -> list[str]:
-    """Return the digest of the bytes of some pictures as they lie here, "" for one that cannot be read."""
-    return [picture_id(data) if isinstance(data, bytes) else "" for data in bytes_of(manifest, rows)]
-
-
-def bytes_of(manifest: Manifest, rows: Sequence[int]) -> list[bytes | BadImage | None]:
-    """Return the bytes of some pictures; see `read_images`."""
-    return read_images(manifest.table.take(pa.array(rows, pa.int64())), manifest.images_dir)
 
 
 def finish(

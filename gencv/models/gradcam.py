@@ -16,12 +16,16 @@ def grad_cam(
 ) -> torch.Tensor:
     """Return float32 [B, G, G], 0 and more, for normalised images [B, 3, S, S]; G is the side of the last map.
 
-    verdict: images -> logits [B], through `network`, whose layers are watched. Raises NotSupported without a last map.
+    verdict: images -> logits [B], through `network`, whose layers are watched. Raises NotSupported without a last map,
+    or where attention follows it, which moves what it holds to other places.
     """
     seen: list[torch.Tensor] = []
+    within, pooling = attention_within(network)
 
     def keep(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> None:
-        if is_map(output):
+        if module in within:
+            seen.clear()
+        elif module not in pooling and is_map(output, len(images)):
             seen[:] = [output]  # type: ignore[list-item]
 
     hooks = [module.register_forward_hook(keep) for module in network.modules()]
@@ -31,7 +35,7 @@ def grad_cam(
             logits = verdict(images.detach().requires_grad_(True))
             if not seen or not seen[0].requires_grad:
                 raise NotSupported(
-                    "This network has no convolutional map before its last layer, which Grad-CAM weighs."
+                    "This network has no convolutional map behind all of its attention, which Grad-CAM weighs."
                 )
             (gradient,) = torch.autograd.grad(logits.sum(), seen[0], allow_unused=True)
     finally:
@@ -43,6 +47,19 @@ def grad_cam(
     return (weights_BC11 * seen[0]).sum(1).relu().detach().float()
 
 
-def is_map(output: object) -> bool:
+def is_map(output: object, batch_size: int) -> bool:
     """Say whether a layer's output is a map [B, C, G, G] with more than one place; channels last are none."""
-    return isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3] > 1
+    if not isinstance(output, torch.Tensor) or output.ndim != 4 or len(output) != batch_size:
+        return False
+    return output.shape[2] == output.shape[3] > 1
+
+
+def attention_within(network: torch.nn.Module) -> tuple[set[torch.nn.Module], set[torch.nn.Module]]:
+    """Return the layers in and of attention, told by their names, and apart those that pool a last map by it."""
+    within: set[torch.nn.Module] = set()
+    pooling: set[torch.nn.Module] = set()
+    for path, module in network.named_modules():
+        name = f"{path.rpartition('.')[2]} {type(module).__name__}".lower()
+        if path and ("attn" in name or "attention" in name):
+            (pooling if "pool" in name else within).update(module.modules())
+    return within - pooling, pooling

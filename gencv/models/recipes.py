@@ -110,6 +110,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "label_smoothing": (0, 0.5),
     "mixup": (0, 100),
     "patience": (0, 10_000),
+    "seed": (0, 2**32 - 1),
 }
 """What is accepted for the numbers of a Recipe."""
 

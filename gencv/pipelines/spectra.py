@@ -38,15 +38,14 @@ class SumSpectra:
     side_px: int
 
     def __call__(self, part: int) -> pa.Table:
-        # Every pixel is decoded: a scaled decode is a filter.
-        rows, images, _ = try_pictures(self.manifest_dir, part, lambda data, image_id, split: decode(data))
+        rows, squares, _ = try_pictures(self.manifest_dir, part, self.read)
         sums: dict[tuple[str, str], MeanSpectrum] = {}
         small: dict[tuple[str, str], int] = {}
-        for generator, image in zip(rows["generator"].to_pylist(), images, strict=True):
-            if image is None:
+        for generator, square in zip(rows["generator"].to_pylist(), squares, strict=True):
+            if square is None:
                 continue
             for signal in SIGNALS:
-                key, power = (generator, signal), log_power(image, signal, self.side_px)
+                key, power = (generator, signal), log_power(square, signal, self.side_px)
                 if power is None:
                     small[key] = small.get(key, 0) + 1
                 else:
@@ -60,6 +59,12 @@ class SumSpectra:
             names = {"generator": generator, "signal": signal, "count": count, "num_small": small.get(key, 0)}
             found.append({**names, **of_key})
         return pa.Table.from_pylist(found, SPECTRA_SCHEMA)
+
+    def read(self, data: bytes, image_id: str, split: str) -> np.ndarray:
+        """Return the middle of a picture, uint8 [S, S, 3], less where a side is under S. Raises BadImage."""
+        image = decode(data)  # every pixel: a scaled decode is a filter
+        top, left = (max(0, (side - self.side_px) // 2) for side in image.shape[:2])
+        return image[top : top + self.side_px, left : left + self.side_px].copy()  # a view would keep all of it
 
 
 def mean_spectra(

@@ -171,11 +171,10 @@ def add_counts(report: Report, manifest: Manifest) -> None:
 
 def add_samples(report: Report, manifest: Manifest) -> None:
     """Add a section with some pictures of every generator."""
-    rows = sorted(
-        sample_rows(manifest, NUM_SAMPLES), key=lambda row: (manifest["label"][row] or 0, manifest["generator"][row])
-    )
+    labels, generators = manifest["label"], manifest["generator"]
+    rows = sorted(sample_rows(manifest, NUM_SAMPLES), key=lambda row: (labels[row] or 0, generators[row]))
     tiles = [
-        (image, f"{manifest['generator'][row]}")
+        (image, f"{generators[row]}")
         for row, image in zip(rows, pictures_of(manifest, rows), strict=True)
         if image is not None
     ]
@@ -190,8 +189,9 @@ def add_map(report: Report, vectors: np.ndarray, manifest: Manifest, seed: int =
         projection = project(vectors, seed)
     except BadInput:  # fewer than three pictures
         return
-    names = [f"{manifest['generator'][row]}" for row in projection.rows]
-    genuine = sorted({g for g, label in zip(manifest["generator"], manifest["label"], strict=True) if label == 0})
+    generators = manifest["generator"]
+    names = [f"{generators[row]}" for row in projection.rows]
+    genuine = sorted({g for g, label in zip(generators, manifest["label"], strict=True) if label == 0})
     report.section(
         "The features on a plane",
         "t-SNE: near points are alike to the encoder; distances between far clusters mean nothing.",

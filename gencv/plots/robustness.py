@@ -6,12 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gencv.core.manifest import Manifest
+from gencv.core.seeds import uniform_for
 from gencv.evaluate.protocols import CLEAN, NATIVE, PROTOCOLS, TIERS, Cell, Version, make_versions
 from gencv.evaluate.robustness import TITLES, TPR_AT, CellRow, Robustness
 from gencv.images.degrade import DEGRADATIONS
 from gencv.plots.heatmaps import draw_grids
 from gencv.plots.look import GREY, INK, LINE, POSITIVE, new_figure, style, to_png
-from gencv.plots.pages import pictures_of, sample_rows
+from gencv.plots.pages import pictures_of
 from gencv.plots.sheets import draw_sheet
 from gencv.runs.report import Report
 
@@ -78,13 +79,15 @@ def add_robustness(report: Report, held: Robustness, labels: tuple[str, str], ma
 
 def add_examples(report: Report, manifest: Manifest, seed: int) -> None:
     """Show one picture of each class at every tier, as it was judged there."""
-    labels, tiles = manifest["label"], []
+    ids, labels, errors = (manifest[name] for name in ("id", "label", "error"))
+    tiles = []
     for label in (0, 1):
-        row = next((row for row in sample_rows(manifest, len(manifest)) if labels[row] == label), None)
+        rows = [row for row, error in enumerate(errors) if error is None and labels[row] == label]
+        row = min(rows, key=lambda row: uniform_for(0, ids[row], "sample"), default=None)
         if row is None or (image := pictures_of(manifest, [row], min_side_px=None)[0]) is None:
             continue
         versions = [Version(False, tier) for tier in TIERS]
-        for version, made in make_versions(image, manifest["id"][row], versions, seed):
+        for version, made in make_versions(image, ids[row], versions, seed):
             if isinstance(made, np.ndarray):
                 tiles.append((made, f"{version.degradation}, {made.shape[1]} x {made.shape[0]} px"))
     if tiles:

@@ -73,6 +73,7 @@ class Network:
 def to_json(network: Network, manifest: Manifest) -> dict[str, Any]:
     """Return what visualise.json holds of one network."""
     ids, looked, why, projection = manifest["id"], network.looked, network.why, network.projection
+    taught = why.training["id"] if why else []
     return {
         "name": network.name,
         "map": None
@@ -96,7 +97,7 @@ def to_json(network: Network, manifest: Manifest) -> dict[str, Any]:
                 "id": ids[row],
                 **{
                     name: [
-                        {"id": why.training["id"][int(one)], "cosine": round(float(cosine), 5)}
+                        {"id": taught[int(one)], "cosine": round(float(cosine), 5)}
                         for one, cosine in zip(
                             why.found[label].rows[place], why.found[label].cosines[place], strict=True
                         )
@@ -217,10 +218,10 @@ def add_why(report: Report, manifest: Manifest, network: Network, several: bool)
         "detector's features; frames show the true class. Nearness is a hint at what a verdict rests on, and no proof.",
     )
     sheets = {}
+    labels, uris, generators = manifest["label"], manifest["uri"], why.training["generator"]
     shown = dict(zip(why.rows, or_grey(pictures_of(manifest, why.rows)), strict=True))
     for place, row in enumerate(why.rows):
-        label = manifest["label"][row]
-        first = Tile(shown[row], caption(manifest, network, row), (GENUINE, POSITIVE)[label])
+        first = Tile(shown[row], caption(manifest, network, row), (GENUINE, POSITIVE)[labels[row]])
         tiles: list[Tile | None] = []
         for other, found in why.found.items():
             near, cosines = found.rows[place], found.cosines[place]
@@ -228,11 +229,11 @@ def add_why(report: Report, manifest: Manifest, network: Network, several: bool)
             images = or_grey(pictures_of(why.training, there))
             tiles += [first if other == 0 else None]
             tiles += [
-                Tile(image, f"cosine {cosine:.3f}\n{why.training['generator'][one]}", (GENUINE, POSITIVE)[other])
+                Tile(image, f"cosine {cosine:.3f}\n{generators[one]}", (GENUINE, POSITIVE)[other])
                 for image, cosine, one in zip(images, cosines, there, strict=False)
             ]
             tiles += [None] * (len(near) - len(there))
-        sheets[f"neighbours of {manifest['uri'][row]}"] = draw_tiles(tiles, 1 + found.rows.shape[1], HALF_PX)
+        sheets[f"neighbours of {uris[row]}"] = draw_tiles(tiles, 1 + found.rows.shape[1], HALF_PX)
     report.figures(sheets)
 
 

@@ -120,5 +120,11 @@ def absolute(place: str) -> str:
 PATHS = ("out", "manifest", "embeddings", "bundle", "xlsx", "evaluations", "bundles", "training", "audit", "reproduce")
 """Fields that name a place, or several."""
 
-LIMITS = {"max_bad_fraction": (0, 1), "neighbour_cosine": (0, 1), "workers": (0, 100_000), "batch_size": (0, 100_000)}
+LIMITS = {
+    "max_bad_fraction": (0, 1),
+    "neighbour_cosine": (0, 1),
+    "workers": (0, 100_000),
+    "batch_size": (0, 100_000),
+    "seed": (0, 2**32 - 1),  # what scikit-learn takes
+}
 """What is accepted for the numbers that say how a run is carried out."""

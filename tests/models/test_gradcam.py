@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -62,6 +64,60 @@ def test_the_last_map_is_found_by_itself(name: str, stride: int) -> None:
     assert found.shape == (2, side // stride, side // stride)
     assert torch.isfinite(found).all() and (found >= 0).all()
     assert not [module for module in network.modules() if module._forward_hooks]
+
+
+def attends_in_windows() -> torch.nn.Module:
+    from transformers import Swinv2Config, Swinv2ForImageClassification
+
+    sizes = {"image_size": 64, "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4}
+    return Swinv2ForImageClassification(Swinv2Config(**sizes, num_labels=1))
+
+
+def pools_its_queries() -> torch.nn.Module:
+    import timm
+
+    return timm.create_model("mvitv2_tiny", img_size=64, num_classes=1)
+
+
+def asks_a_convolution_where_patches_lie() -> torch.nn.Module:
+    import timm
+
+    return timm.create_model("coat_lite_tiny", img_size=64, num_classes=1)
+
+
+@pytest.mark.parametrize("build", [attends_in_windows, pools_its_queries, asks_a_convolution_where_patches_lie])
+def test_pieces_of_attention_are_no_map(build: Callable[[], torch.nn.Module]) -> None:
+    network = build().eval()
+
+    def verdict(images: torch.Tensor) -> torch.Tensor:
+        output = network(images)
+        return (output if isinstance(output, torch.Tensor) else output.logits)[:, 0]
+
+    with pytest.raises(NotSupported, match="no convolutional map"):
+        grad_cam(network, torch.randn(2, 3, 64, 64), verdict)
+    assert not [module for module in network.modules() if module._forward_hooks]
+
+
+class Mixed(Cam):
+    """Attention before the last map, and after it quarters of it one by one, which are pooled by attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attn, self.quarterly = torch.nn.Conv2d(3, 3, 1), torch.nn.Conv2d(6, 6, 3)
+        self.attn_pool = torch.nn.Conv2d(6, 6, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        last = self.convolution(self.attn(images))
+        quarters = torch.cat([quarter for half in last.chunk(2, 2) for quarter in half.chunk(2, 3)])
+        pooled = self.attn_pool(self.quarterly(quarters)).mean((2, 3)).reshape(4, len(images), 6)
+        return self.head(pooled.mean(0))[:, 0]
+
+
+def test_the_last_map_lies_after_attention_and_before_what_is_pooled_by_it() -> None:
+    torch.manual_seed(0)
+    network = Mixed().eval()
+    found = grad_cam(network, torch.randn(2, 3, 24, 24), network)
+    assert found.shape == (2, 12, 12)
 
 
 def test_what_has_no_map_is_refused() -> None:

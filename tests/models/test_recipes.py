@@ -108,7 +108,7 @@ def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(name: str) -
 def test_every_number_has_its_range_and_every_name_its_choices() -> None:
     numbers = {field.name for field in fields(Recipe) if type(field.default) in (int, float)}
     names = {field.name for field in fields(Recipe) if type(field.default) is str}
-    assert numbers - {"seed"} == set(RANGES) and names - {"network", "scale"} == set(CHOICES)
+    assert numbers == set(RANGES) and names - {"network", "scale"} == set(CHOICES)
 
 
 def test_what_does_not_go_together_is_refused() -> None:

@@ -1,6 +1,8 @@
 """The sums of a part, without Ray: a part is a function of its number."""
 
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from gencv.core.errors import BadInput
 from gencv.core.tables import ROWS_PER_PART
 from gencv.images.decode import decode
 from gencv.images.spectra import SIGNALS, log_power, radial_profile
+from gencv.pipelines import spectra
 from gencv.pipelines.spectra import SumSpectra, add_up, require_side, usual_side
 
 
@@ -34,6 +37,21 @@ def test_the_sums_of_parts_are_the_mean_over_the_pictures(tmp_path: Path) -> Non
             np.testing.assert_allclose(mean.mean_power, np.mean([p for p in powers if p is not None], axis=0))
             np.testing.assert_allclose(mean.mean_profile, profiles.mean(0))
             np.testing.assert_allclose(mean.standard_error, profiles.std(0, ddof=1) / np.sqrt(len(profiles)))
+
+
+def test_no_decoded_picture_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest_of(write_pictures(tmp_path / "pictures", 6, size=(80, 70))).save(str(tmp_path / "m"))
+    decoded: list[weakref.ref[np.ndarray]] = []
+
+    def watch(data: bytes, **how: Any) -> np.ndarray:
+        assert not any(picture() is not None for picture in decoded), "the picture before is still in memory"
+        image = decode(data, **how).copy()
+        decoded.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr(spectra, "decode", watch)
+    SumSpectra(str(tmp_path / "m"), 64)(0)
+    assert len(decoded) == 6
 
 
 @pytest.mark.parametrize("side", [0, 30, 65, 1026])

@@ -6,7 +6,7 @@ import pytest
 
 from gencv.core.errors import BadInput, RunConflict, TooManyBad, UnknownName
 from gencv.core.settings import Settings
-from gencv.runs.launch import launch, parse
+from gencv.runs.launch import launch, parse, settle
 from gencv.runs.report import Report
 from gencv.runs.run import Run
 
@@ -97,6 +97,20 @@ def test_what_a_user_can_mend_is_one_sentence_and_exit_code_2(
         assert stop.value.code == 2
         stderr = capsys.readouterr().err
         assert says in stderr and len(stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("seed", "accepted"), [(-1, False), (0, True), (2**32 - 1, True), (2**32, False)])
+def test_a_seed_that_a_library_would_refuse_is_refused_first(seed: int, accepted: bool) -> None:
+    @dataclass(frozen=True)
+    class Seeded:
+        seed: int
+
+    config = Seeded(seed)
+    if accepted:
+        assert settle(config) == config
+    else:
+        with pytest.raises(BadInput, match=rf"--seed is {seed}; a number from 0 to 4294967295 is accepted"):
+            settle(config)
 
 
 def test_a_mistake_of_ours_is_not_hidden() -> None:
