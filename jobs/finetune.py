@@ -20,9 +20,8 @@ from gencv.core.errors import UnknownName
 from gencv.core.manifest import Manifest
 from gencv.core.record import Split
 from gencv.evaluate.decision import DecisionSettings
-from gencv.evaluate.evaluation import figures_of
-from gencv.evaluate.generators import per_generator
-from gencv.evaluate.metrics import Metric, summarise
+from gencv.evaluate.evaluation import Evaluation, figures_of
+from gencv.evaluate.thresholds import threshold_of
 from gencv.models.efficiency import efficiency_of
 from gencv.models.recipes import RECIPES, Recipe
 from gencv.pipelines.finetune import Trained, finetune, require_trainable, variants_of
@@ -98,26 +97,27 @@ def main(config: Config, run: Run) -> None:
             address=config.address,
             workers=config.workers,
         )
-        trained.append(one)
+        evaluation = evaluate(one)
+        trained.append((one, evaluation))
         if variant.name:
-            storage.write_bytes(storage.join(out, "report.html"), page_of(one).html().encode())
-        print(f"{variant.name or config.recipe}: test AUROC {metrics_of(one)['auroc'].text()}, bundle in {out}")
+            storage.write_bytes(storage.join(out, "report.html"), page_of(one, evaluation).html().encode())
+        print(f"{variant.name or config.recipe}: test AUROC {evaluation.metrics['auroc'].text()}, bundle in {out}")
     finish(config, run, manifest, trained)
 
 
-def metrics_of(one: Trained) -> dict[str, Metric]:
-    threshold, prior = one.decision.thresholds["eer"].value, one.decision.calibrator.prior
-    return summarise(one.predictions, threshold, prior=prior, seed=one.variant.recipe.seed)
-
-
-def page_of(one: Trained) -> Report:
-    """Return the report of one training."""
-    threshold, seed = one.decision.thresholds["eer"], one.variant.recipe.seed
+def evaluate(one: Trained) -> Evaluation:
+    """Return all figures of a training's test rows. Raises BadInput if validation could set no threshold."""
+    threshold, seed = threshold_of(one.detector.thresholds, "eer"), one.variant.recipe.seed
     seen = "Nothing was fitted on these rows."
     left = "training leaves that to evaluate"
     terms = terms_of(one.detector, one.training, threshold, Split.TEST, seen, no_reencoding=left, seed=seed)
+    return figures_of(one.predictions, None, terms)
+
+
+def page_of(one: Trained, evaluation: Evaluation) -> Report:
+    """Return the report of one training."""
     return finetune_report(
-        figures_of(one.predictions, None, terms),
+        evaluation,
         recipe=one.variant.recipe.to_dict(),
         history=one.history,
         efficiency=efficiency_of(one.detector.running.network, one.history),
@@ -127,9 +127,9 @@ def page_of(one: Trained) -> Report:
     )
 
 
-def row_of(one: Trained) -> TrainingRow:
+def row_of(one: Trained, evaluation: Evaluation) -> TrainingRow:
     """Return a training's line in the comparison."""
-    metrics, costs = metrics_of(one), efficiency_of(one.detector.running.network, one.history)
+    metrics, costs = evaluation.metrics, efficiency_of(one.detector.running.network, one.history)
     return {
         "name": one.variant.name,
         "network": one.variant.recipe.network,
@@ -147,25 +147,24 @@ def row_of(one: Trained) -> TrainingRow:
     }
 
 
-def generators_of(one: Trained) -> dict[str, float]:
+def generators_of(evaluation: Evaluation) -> dict[str, float]:
     """Return the AUROC on each generator's test pictures against all genuine ones."""
-    rows = per_generator(one.predictions, one.decision.thresholds["eer"].value or 0.5, seed=one.variant.recipe.seed)
-    return {row.generator: row.auroc.value for row in rows if row.auroc.value is not None}
+    return {row.generator: row.auroc.value for row in evaluation.generators if row.auroc.value is not None}
 
 
-def finish(config: Config, run: Run, manifest: Manifest, trained: list[Trained]) -> None:
-    one = trained[0]
+def finish(config: Config, run: Run, manifest: Manifest, trained: list[tuple[Trained, Evaluation]]) -> None:
+    one, evaluation = trained[0]
+    rows = [row_of(*each) for each in trained]
     if len(trained) == 1:
-        page = page_of(one)
+        page = page_of(one, evaluation)
     else:
-        matrix = {each.variant.name: generators_of(each) for each in trained}
-        page = comparison_report(f"Fine-tuning: {config.recipe}", [row_of(each) for each in trained], matrix)
-    rows = [row_of(each) for each in trained]
+        matrix = {each.variant.name: generators_of(figures) for each, figures in trained}
+        page = comparison_report(f"Fine-tuning: {config.recipe}", rows, matrix)
     storage.write_bytes(run.path("trainings.json"), json.dumps(rows, indent=1).encode())
     run.finish(
         page,
         counts={**manifest.counts(), "unreadable_in_training": max(epoch["bad"] for epoch in one.history)},
-        figures={each.variant.name or "test_auroc": metrics_of(each)["auroc"].value for each in trained},
+        figures={each.variant.name or "test_auroc": figures.metrics["auroc"].value for each, figures in trained},
         bad=list(dict([*manifest.bad(), *one.val.bad(), *one.predictions.bad()]).items()),
         total=len(manifest),
     )

@@ -34,7 +34,7 @@ class Validation(Predictions):
             )
 
     def fit_rows(self) -> Predictions:
-        """Return the answered, labelled rows."""
+        """Return the answered, labelled rows; by a name that other predictions lack, so that no fit takes them."""
         return self.answered()
 
     def labels_and_scores(self) -> tuple[np.ndarray, np.ndarray]:

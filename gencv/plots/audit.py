@@ -69,8 +69,8 @@ def audit_report(audited: Audited) -> Report:
 
 
 def add_findings(report: Report, findings: Sequence[Finding]) -> None:
-    """Add all findings as a table, with the first examples of each."""
-    rows = [[f.level.value, f.part, f.sentence, len(f.examples)] for f in worst_first(findings)]
+    """Add all findings as a table, and how many examples of each audit.json has."""
+    rows = [[f.level.value, f.part, f.sentence, len(f.examples) or None] for f in worst_first(findings)]
     if not rows:
         report.note("Nothing was found.")
         return
