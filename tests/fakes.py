@@ -1,6 +1,9 @@
 """Things that tests make: pictures, manifests, and an encoder that a person can predict."""
 
 import json
+import sqlite3
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +13,7 @@ import pyarrow as pa
 from gencv.core import storage, tables
 from gencv.core.calibrator import Calibrator
 from gencv.core.embeddings import SPACE, VECTORS, Space, vector_column, vector_schema
+from gencv.core.errors import BadInput
 from gencv.core.manifest import SCHEMA, Manifest
 from gencv.core.predictions import Predictions
 from gencv.core.record import Split, picture_id
@@ -122,3 +126,105 @@ def texts_of(figure: "Figure") -> str:
     import matplotlib.text
 
     return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+
+
+def index_rows(count: int, *, dim: int = 8, seed: int = 0, **columns: Any) -> pa.Table:
+    """Make `count` rows of an index as `layout.row_schema` has them, with unit vectors; columns as in `rows`."""
+    from gencv.index.layout import row_schema
+
+    vectors = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    made = rows(count, **{"width": 96, "height": 72, **columns})
+    extra = {
+        "digest": [f"{seed}-{index}" for index in range(count)],
+        "vector": vector_column(vectors),
+        "thumbnail": [b"jpeg"] * count,
+    }
+    schema = row_schema(index_space(dim))
+    return pa.table(
+        {name: extra.get(name, made[name] if name in made.column_names else None) for name in schema.names}, schema
+    )
+
+
+def index_space(dim: int = 8, *, weights: str = "w") -> Space:
+    return Space(encoder="fake", weights=weights, dim=dim, transform={})
+
+
+class WordEncoder:
+    """An encoder that knows red, green, and blue: the mean colour of pixels, and the colour words of a text.
+
+    Every other word points into a direction of its own, away from all pictures.
+    """
+
+    colours = ("red", "green", "blue")
+
+    def __init__(self, dim: int = 16, weights: str = "w") -> None:
+        self.space = Space(encoder="words", weights=weights, dim=dim, transform={})
+        self.num_texts = 0
+
+    def transform(self, image: np.ndarray) -> np.ndarray:
+        return image
+
+    def images(self, pixels: np.ndarray) -> np.ndarray:
+        vectors = np.zeros((len(pixels), self.space.dim), np.float32)
+        vectors[:, :3] = pixels.mean(axis=(1, 2))
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+    def texts(self, texts: list[str]) -> np.ndarray:
+        self.num_texts += len(texts)
+        vectors = np.zeros((len(texts), self.space.dim), np.float32)
+        for row, text in enumerate(texts):
+            for word in text.lower().rstrip(".").split():
+                known = word in self.colours
+                place = self.colours.index(word) if known else 3 + zlib.crc32(word.encode()) % (self.space.dim - 3)
+                vectors[row, place] += 1.0
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+class MemoryIndex:
+    """A table of pictures in memory, exact, with the methods of `Index`; SQLite evaluates filters.
+
+    losses: share of the hits that a search through the index loses, others for each k, as an approximate one does.
+    """
+
+    def __init__(self, vectors: np.ndarray, space: Space, *, losses: float = 0.0, **columns: list[Any]) -> None:
+        self.vectors = np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+        self.space, self.version, self.losses, self.num_rows = space, 3, losses, len(vectors)
+        self.ids = columns.pop("id", [f"p{row:05d}" for row in range(len(vectors))])
+        self.captions: list[list[str]] = columns.pop("caption", [[] for _ in self.ids])
+        table = pa.table({"id": self.ids, **columns})
+        self.columns = dict(zip(table.schema.names, table.schema.types, strict=True))
+        self.table = sqlite3.connect(":memory:")
+        self.table.execute(f"CREATE TABLE pictures ({', '.join(self.columns)})")
+        marks = ", ".join("?" * len(self.columns))
+        self.table.executemany(f"INSERT INTO pictures VALUES ({marks})", zip(*table.to_pydict().values(), strict=True))
+
+    def nearest(self, vector: np.ndarray, k: int, *, where: str = "", exact: bool = False) -> pa.Table:
+        cosines = self.vectors @ np.asarray(vector, np.float32)
+        rows = self._rows_where(where)
+        if self.losses and not exact:
+            rows = rows[np.random.default_rng(k).random(len(rows)) >= self.losses]
+        return self._best({self.ids[row]: float(cosines[row]) for row in rows}, k)
+
+    def match(self, text: str, k: int, *, where: str = "") -> pa.Table:
+        words = set(text.lower().split())
+        counts = {
+            row: len(words & set(" ".join(self.captions[row]).lower().split())) for row in self._rows_where(where)
+        }
+        return self._best({self.ids[row]: float(count) for row, count in counts.items() if count}, k)
+
+    def rows(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        if missing := set(ids) - set(self.ids):
+            raise BadInput(f"The index has no picture {min(missing)!r}.")
+        found = pa.table({"id": self.ids, "vector": vector_column(self.vectors), "caption": self.captions})
+        return found.take([self.ids.index(one) for one in ids]).select(columns or ["id", "caption"])
+
+    def _rows_where(self, where: str) -> np.ndarray:
+        condition = f" WHERE {where}" if where else ""
+        found = self.table.execute(f"SELECT rowid - 1 FROM pictures{condition} ORDER BY rowid").fetchall()
+        return np.array([row for (row,) in found], int)
+
+    def _best(self, scores: dict[str, float], k: int) -> pa.Table:
+        best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:k]
+        kinds = pa.schema([("id", pa.string()), ("score", pa.float32())])
+        return pa.table({"id": [name for name, _ in best], "score": [score for _, score in best]}, kinds)

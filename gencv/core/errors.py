@@ -8,6 +8,7 @@
     │   └── RunConflict       --out holds a run that was made in another way
     ├── ModelUnavailable      weights that cannot be had here, and the folder to put them in
     ├── BrokenBundle          a detector bundle that is incomplete or does not give its golden scores
+    ├── BrokenIndex           a search index with a file that is gone or damaged
     ├── TrainingFailed        a training that cannot go on; its last good checkpoint is kept
     ├── NotSupported          this encoder or detector cannot do that
     ├── TooManyBad            more pictures failed than --max-bad-fraction allows
@@ -87,6 +88,10 @@ class ModelUnavailable(GencvError):
 
 class BrokenBundle(GencvError):
     """A detector bundle that is incomplete, was changed, or does not give its golden scores on this machine."""
+
+
+class BrokenIndex(GencvError):
+    """A search index of which a file is gone or damaged; the sentence names the file."""
 
 
 class TrainingFailed(GencvError):

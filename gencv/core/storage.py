@@ -1,4 +1,4 @@
-"""Files by path or URI: a local folder and `s3://` or `gs://` through the same five functions.
+"""Files by path or URI: a local folder and `s3://` or `gs://` through the same functions.
 
 A local write goes to a hidden neighbour first and is renamed, so that a reader sees a whole file or none; an object
 store does the same by itself. A name that begins with a dot is such a neighbour and no reader lists it.
@@ -57,6 +57,13 @@ def names_in(location: str) -> list[str]:
     return sorted(info.base_name for info in found if not info.base_name.startswith("."))
 
 
+def size_of(location: str) -> int:
+    """Return the bytes of all files in a folder and below it."""
+    system, path = open_at(location)
+    found = system.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
+    return sum(info.size for info in found if info.type == fs.FileType.File)
+
+
 def read_bytes(location: str) -> bytes:
     """Return a file's bytes. Raises FileNotFoundError or OSError as the file system does."""
     system, path = open_at(location)
@@ -83,6 +90,13 @@ def write_bytes(location: str, data: bytes | memoryview) -> None:
             Path(neighbour).unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(f"{location} cannot be written ({error.strerror or error}); choose a folder that can.") from None
+
+
+def remove(location: str) -> None:
+    """Remove a folder with all that is in it; an absent one is removed already."""
+    system, path = open_at(location)
+    if exists(location):
+        system.delete_dir(path)
 
 
 def _split_options(location: str) -> tuple[str, str]:

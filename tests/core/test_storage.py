@@ -43,6 +43,12 @@ def test_a_neighbour_that_a_crash_left_is_not_listed(tmp_path: Path) -> None:
     assert storage.names_in(str(tmp_path)) == []
 
 
+def test_the_size_of_a_folder_counts_what_lies_below(tmp_path: Path) -> None:
+    storage.write_bytes(str(tmp_path / "a"), b"123")
+    storage.write_bytes(str(tmp_path / "b" / "c"), b"4567")
+    assert storage.size_of(str(tmp_path)) == 7 and storage.size_of(str(tmp_path / "none")) == 0
+
+
 def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BadInput, match="cannot be written"):

@@ -1,0 +1,83 @@
+"""One writer at a time: a lock on the folder of an index, and a note of who holds it."""
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from gencv.core import storage
+from gencv.core.errors import BadInput
+
+FILE = ".writer"
+BEAT_S = 10.0
+DEAD_AFTER_S = 60.0
+"""A note on another machine that was not renewed for so long belongs to a dead writer."""
+
+
+@contextmanager
+def writing(folder: str) -> Iterator[None]:
+    """Hold the pen of an index. Raises BadInput that names the one who holds it.
+
+    The kernel's own lock decides on one machine, and dies with its holder. Some shared file systems keep locks to each
+    machine; there the note decides, whose age its holder renews. An object store has neither: there two writers meet
+    at the commit, and the second fails.
+    """
+    if storage.is_uri(folder):
+        yield
+        return
+    path = Path(folder, FILE)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be written ({error.strerror}); choose a folder that can.") from None
+    with file:
+        _take(file, folder)
+        stop = threading.Event()
+        beat = threading.Thread(target=_keep_alive, args=(path, stop), daemon=True)
+        beat.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            beat.join()
+            file.truncate(0)
+
+
+def _take(file: IO[str], folder: str) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = False
+    except BlockingIOError:
+        held = True
+    except OSError as error:
+        raise BadInput(f"{folder} lies where files cannot be locked ({error.strerror}); choose another.") from None
+    file.seek(0)
+    note = _note(file.read())
+    elsewhere = note.get("host", socket.gethostname()) != socket.gethostname()
+    if held or (elsewhere and time.time() - os.fstat(file.fileno()).st_mtime < DEAD_AFTER_S):
+        owner = f"process {note['pid']} on {note['host']} since {note['since']}" if note else "another process"
+        raise BadInput(f"{folder} is being written by {owner}; wait until it is done.")
+    file.truncate(0)
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}))
+    file.flush()
+
+
+def _note(text: str) -> dict[str, str]:
+    try:
+        note = json.loads(text)
+        return {key: str(note[key]) for key in ("host", "pid", "since")}
+    except (ValueError, TypeError, KeyError):  # none, or one that its writer did not finish
+        return {}
+
+
+def _keep_alive(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(BEAT_S):
+        os.utime(path)
