@@ -1,0 +1,72 @@
+"""What is asked, as one unit vector: texts, pictures, and regions of pictures, added and subtracted with weights."""
+
+import re
+
+import numpy as np
+
+from gencv.core.contracts import Encoder
+from gencv.core.errors import BadInput
+from gencv.core.scope import unit
+
+TEMPLATES = (
+    "itap of a {}.",
+    "a bad photo of the {}.",
+    "a origami {}.",
+    "a photo of the large {}.",
+    "a {} in a video game.",
+    "art of the {}.",
+    "a photo of the small {}.",
+)
+"""The seven that CLIP's authors kept of their eighty for single words (github.com/openai/CLIP,
+notebooks/Prompt_Engineering_for_ImageNet.ipynb); "itap" is "I took a picture"."""
+MAX_TEMPLATE_WORDS = 3
+"""Texts of more words go to the encoder as they are: they are captions already."""
+TEXTS_AT_ONCE = 64
+LEAST_NORM = 1e-3
+"""Under this length nothing is left of what was asked, and the direction is rounding."""
+
+
+def encode_texts(encoder: Encoder, texts: list[str]) -> np.ndarray:
+    """Encode B texts -> float32 [B, D] of norm 1, short ones as the mean over TEMPLATES."""
+    worded = [wordings(text) for text in texts]
+    said = [wording for some in worded for wording in some]
+    slices = [said[start : start + TEXTS_AT_ONCE] for start in range(0, len(said), TEXTS_AT_ONCE)]
+    vectors = np.concatenate([encoder.texts(some) for some in slices])
+    ends = np.cumsum([len(some) for some in worded])
+    return unit(np.stack([vectors[end - len(some) : end].mean(0) for end, some in zip(ends, worded, strict=True)]))
+
+
+def wordings(text: str) -> list[str]:
+    """Return what is encoded for a text: itself, or for at most three words (without an article) the templates."""
+    phrase = re.sub(r"^(an?|the)\s+(?=\S)", "", " ".join(text.split()).rstrip(".!?"), flags=re.IGNORECASE)
+    if not phrase or len(phrase.split()) > MAX_TEMPLATE_WORDS:
+        return [text]
+    return [template.replace("{}", phrase) for template in TEMPLATES]
+
+
+def encode_region(encoder: Encoder, pixels: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarray:
+    """Encode uint8 RGB [H, W, 3], or the part of it in box (left, top, right, bottom) px, -> float32 [D] of norm 1."""
+    left, top, right, bottom = box or (0, 0, pixels.shape[1], pixels.shape[0])
+    prepared = encoder.transform(np.ascontiguousarray(pixels[top:bottom, left:right]))
+    return np.asarray(encoder.images(prepared[None])[0])
+
+
+def mean_direction(vectors: np.ndarray) -> np.ndarray:
+    """Average vectors [V, D] of any norm, all with one weight -> float32 [D] of norm 1. Raises BadInput at zeros."""
+    return _direction(unit(vectors).sum(axis=0), "The vectors of the picture")
+
+
+def compose(parts: list[tuple[np.ndarray, float]]) -> np.ndarray:
+    """Add unit vectors [D] by their weights, negative ones for what is not wanted -> float32 [D] of norm 1.
+
+    A weighted mean of picture and text needs no training and is a fair composed query (Wu et al. 2024,
+    arXiv:2409.04918). Raises BadInput where the parts cancel each other out.
+    """
+    summed = np.sum([np.float32(weight) * vector for vector, weight in parts], axis=0)
+    return _direction(summed, "The parts of the query")
+
+
+def _direction(summed: np.ndarray, what: str) -> np.ndarray:
+    if not np.linalg.norm(summed) > LEAST_NORM:
+        raise BadInput(f"{what} cancel each other out; change the weights or what is asked.")
+    return np.asarray(unit(summed[None])[0])
