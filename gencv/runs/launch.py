@@ -117,7 +117,10 @@ def absolute(place: str) -> str:
     return place if storage.is_uri(place) or Path(place).is_absolute() else str(Path(place).absolute())
 
 
-PATHS = ("out", "manifest", "embeddings", "bundle", "xlsx", "evaluations", "bundles", "training", "audit", "reproduce")
+PATHS = (
+    *("out", "manifest", "embeddings", "bundle", "xlsx", "evaluations", "bundles", "training", "audit", "reproduce"),
+    *("index", "image"),
+)
 """Fields that name a place, or several."""
 
 LIMITS = {

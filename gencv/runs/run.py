@@ -50,23 +50,40 @@ class Run:
 
         Raises RunConflict with what differs if the folder holds another run, BadInput if it cannot be written.
         """
+        mine, theirs = self._mine(inputs), self._theirs()
+        if theirs is None:
+            storage.write_bytes(self.path("config.json"), json.dumps(mine, indent=1).encode())
+        elif differing := list(differences(theirs, mine)):
+            raise RunConflict(
+                f"{self.dir} holds another run: {'; '.join(differing)}. Choose another --out, or repeat its command."
+            )
+
+    def renew(self, kept: str, **inputs: str) -> None:
+        """Claim the folder of something that each run of a job brings up to date; the last configuration is kept.
+
+        kept: the option that tells such a run of this job from its others. Raises RunConflict if the folder holds
+        another run, BadInput if it cannot be written.
+        """
+        mine, theirs = self._mine(inputs), self._theirs()
+        if theirs is not None and (theirs.get("job") != self.job or not theirs.get("config", {}).get(kept)):
+            raise RunConflict(f"{self.dir} holds another run, of {theirs.get('job')}; choose another --out.")
+        storage.write_bytes(self.path("config.json"), json.dumps(mine, indent=1).encode())
+
+    def _mine(self, inputs: dict[str, str]) -> dict[str, Any]:
         self.inputs = inputs
-        mine = json.loads(json.dumps({"job": self.job, "config": asdict(self.config), "inputs": inputs}))
+        return dict(json.loads(json.dumps({"job": self.job, "config": asdict(self.config), "inputs": inputs})))
+
+    def _theirs(self) -> dict[str, Any] | None:
+        """Return what the folder was claimed for, None if it is empty."""
         place = self.path("config.json")
         if storage.exists(place):
             try:
-                theirs = dict(json.loads(storage.read_bytes(place)))
+                return dict(json.loads(storage.read_bytes(place)))
             except (ValueError, TypeError):
                 raise RunConflict(f"{place} is no configuration that can be read; choose another --out.") from None
-            if differing := list(differences(theirs, mine)):
-                raise RunConflict(
-                    f"{self.dir} holds another run: {'; '.join(differing)}. "
-                    "Choose another --out, or repeat its command."
-                )
-        elif storage.names_in(self.dir):
+        if storage.names_in(self.dir):
             raise RunConflict(f"{self.dir} is not empty and holds no run; choose a new or empty folder as --out.")
-        else:
-            storage.write_bytes(place, json.dumps(mine, indent=1).encode())
+        return None
 
     def finish(
         self,

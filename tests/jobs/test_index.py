@@ -1,0 +1,245 @@
+"""The whole job on a table of plain colours, with an encoder that a person can predict, and without Ray."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from fakes import manifest_of, write_embeddings
+from PIL import Image
+
+from gencv.core.embeddings import Space
+from gencv.core.manifest import Manifest
+from gencv.images.transform import Transform
+from gencv.models import encoders
+from gencv.pipelines import index as indexing
+from gencv.pipelines.parts import PartWork, as_it_is, commit
+
+Job = Callable[..., tuple[int, str, str]]
+COLOURS = {"red": (220, 20, 20), "green": (20, 180, 20), "blue": (20, 20, 220)}
+NAMES = [name for name in COLOURS for _ in range(4)]
+
+
+class ColourEncoder:
+    """A picture is its mean colour, a text the colours it names; everything else is one more direction."""
+
+    space = Space(encoder="fake", weights="w", dim=4, transform={})
+    transform = Transform(
+        size_px=32, resize_px=32, resize="squash", interpolation="bicubic", mean=(0,) * 3, std=(1,) * 3
+    )
+
+    def images(self, pixels: np.ndarray) -> np.ndarray:
+        means = pixels.reshape(len(pixels), -1, 3).mean(axis=1)
+        return unit(np.concatenate([means, np.full((len(pixels), 1), 10)], axis=1))
+
+    def texts(self, texts: list[str]) -> np.ndarray:
+        return unit(np.array([[*(name in text for name in COLOURS), 0.1] for text in texts], float))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def in_process(work: PartWork, **how: Any) -> dict[str, Any]:
+    for part in range(work.num_parts):
+        assert not commit(work, part, lambda part=part: as_it_is(work.prepare(part)))["failure"]
+    return {"parts": work.num_parts, "resumed_parts": 0}
+
+
+@pytest.fixture(autouse=True)
+def _without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "load_encoder", lambda name, **how: ColourEncoder())
+    monkeypatch.setattr(indexing, "map_parts", in_process)
+
+
+def paint(folder: Path) -> list[Path]:
+    """Write twelve pictures, four of each colour: two with some of another one in it, and two that are all but one."""
+    folder.mkdir()
+    paths = []
+    for row, name in enumerate(NAMES):
+        colour, own = np.array(COLOURS[name]), list(COLOURS).index(name)
+        if row % 4 < 2:
+            colour[(own + 1 + row % 4) % 3] += 70
+        pixels = colour + np.random.default_rng(row).normal(0, 3, (48, 64, 3))
+        paths.append(folder / f"{name}-{row}.png")
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(paths[-1])
+    return paths
+
+
+def embed(paths: list[Path], folder: Path) -> Manifest:
+    """Leave what `embed` would."""
+    names = [path.name.partition("-")[0] for path in paths]
+    captions = [[f"a {name} wall", f"</script><b>{name}"] for name in names]
+    made = manifest_of(paths, caption=captions, generator=names, label=0, family="real", width=64, height=48)
+    pixels = np.stack([ColourEncoder.transform(np.asarray(Image.open(path))) for path in paths])
+    write_embeddings(made, ColourEncoder().images(pixels), folder)
+    return made
+
+
+@pytest.fixture
+def made(job: Job, tmp_path: Path) -> Manifest:
+    """An index of the twelve in tmp_path/index; returns their manifest."""
+    pictures = embed(paint(tmp_path / "pictures"), tmp_path / "e")
+    code, stdout, stderr = job("index", "--embeddings", tmp_path / "e", "--out", tmp_path / "index")
+    assert code == 0, stderr
+    assert "12 pictures" in stdout and "12 added" in stdout
+    return pictures
+
+
+def test_an_index_follows_its_embeddings_and_the_same_call_changes_nothing(
+    job: Job, made: Manifest, tmp_path: Path
+) -> None:
+    first = json.loads((tmp_path / "index/report.json").read_text())["figures"]["version"]
+    job("index", "--embeddings", tmp_path / "e", "--out", tmp_path / "index")
+    again = json.loads((tmp_path / "index/report.json").read_text())
+    assert again["figures"]["version"] == first and again["counts"]["added"] == again["counts"]["removed"] == 0
+
+    paths = [Path(uri) for uri in made["uri"]]
+    extra = tmp_path / "pictures" / "blue-99.png"
+    Image.fromarray(np.full((48, 64, 3), (0, 0, 255), np.uint8)).save(extra)
+    embed([*paths[1:], extra], tmp_path / "other")
+    code, stdout, _ = job("index", "--embeddings", tmp_path / "other", "--out", tmp_path / "index")
+    assert code == 0 and "1 added" in stdout and "1 removed" in stdout and "11 kept" in stdout
+
+
+def test_a_sentence_finds_its_pictures_and_leaves_a_page(job: Job, made: Manifest, tmp_path: Path) -> None:
+    flags = ("--index", tmp_path / "index", "--query", "a red wall", "-k", "4")
+    code, stdout, stderr = job("index", *flags, "--out", tmp_path / "found", "--export", "csv")
+    assert code == 0, stderr
+    assert sum("red-" in line for line in stdout.splitlines()[:4]) == 4
+    found = json.loads((tmp_path / "found/hits.json").read_text())
+    assert {hit["generator"] for hit in found["hits"]} == {"red"} and "thumbnail" not in found["hits"][0]
+    assert [h["score"] for h in found["hits"]] == sorted((h["score"] for h in found["hits"]), reverse=True)
+    table = pyarrow.csv.read_csv(tmp_path / "found/hits.csv")
+    assert table["id"].to_pylist() == [hit["id"] for hit in found["hits"]]
+    page = (tmp_path / "found/report.html").read_text()
+    assert page.count("<img") == 1 and "</script><b>" not in page
+
+    code, stdout, _ = job("index", *flags, "--cursor", found["cursor"])
+    assert code == 0 and "red-" not in stdout, "the second page begins behind the four red ones"
+
+
+def test_pictures_regions_and_ids_are_asked_with(job: Job, made: Manifest, tmp_path: Path) -> None:
+    half = np.zeros((48, 64, 3), np.uint8)
+    half[:, :32], half[:, 32:] = COLOURS["green"], COLOURS["blue"]
+    Image.fromarray(half).save(tmp_path / "half.png")
+    ask = ("index", "--index", tmp_path / "index", "-k", "3")
+    code, stdout, _ = job(*ask, "--image", tmp_path / "half.png", "--region", "32", "0", "64", "48")
+    assert code == 0 and stdout.count("blue-") == 3
+    code, stdout, _ = job(*ask, "--image", tmp_path / "half.png", "--negative", "blue", "--negative-weight", "2")
+    assert code == 0 and stdout.count("green-") == 3
+    code, stdout, _ = job(*ask, "--like", made["id"][4])
+    assert code == 0 and stdout.count("green-") == 3 and made["uri"][4] not in stdout
+    code, stdout, _ = job(*ask, "--query", "red", "--where", "generator = 'blue'")
+    assert code == 0 and stdout.count("blue-") == 3
+
+
+def test_captions_judge_the_index(job: Job, made: Manifest, tmp_path: Path) -> None:
+    code, stdout, stderr = job("index", "--index", tmp_path / "index", "--evaluate", "--out", tmp_path / "judged")
+    assert code == 0, stderr
+    told = json.loads((tmp_path / "judged/retrieval.json").read_text())
+    exact, through = (told["retrieval"][f"text to image, {way}"] for way in ("exact", "through the index"))
+    assert exact["figures"] == through["figures"] and exact["num_queries"] == 24
+    assert exact["figures"]["recall@1"]["value"] <= 0.25, "four pictures of a colour, of which one is right"
+    assert exact["figures"]["recall@5"]["value"] == 1
+    assert told["index"]["recall"]["value"] == 1 and "text to image, exact" in stdout
+    assert "Captions that find their picture worst" in (tmp_path / "judged/report.html").read_text()
+
+
+def test_near_duplicates_are_told_by_group(job: Job, made: Manifest, tmp_path: Path) -> None:
+    flags = ("--duplicates", "--cosine", ".9999", "--export", "parquet", "--out", tmp_path / "twice")
+    code, stdout, stderr = job("index", "--index", tmp_path / "index", *flags)
+    assert code == 0, stderr
+    groups = json.loads((tmp_path / "twice/duplicates.json").read_text())
+    assert sorted(sorted(group["ids"]) for group in groups) == sorted(
+        sorted(made["id"][row] for row in (start + 2, start + 3)) for start in (0, 4, 8)
+    )
+    assert "3 groups" in stdout and pq.read_table(tmp_path / "twice/groups.parquet").num_rows == 6
+
+
+def test_the_map_is_one_page_that_fetches_nothing(job: Job, made: Manifest, tmp_path: Path) -> None:
+    code, stdout, stderr = job("index", "--index", tmp_path / "index", "--map", "--out", tmp_path / "map")
+    assert code == 0, stderr
+    page = (tmp_path / "map/map.html").read_text()
+    assert "http" not in page and page.count("</script>") == 2 and page.count('"at":') == 12
+    assert str(tmp_path / "map/map.html") in stdout
+
+
+def test_an_export_has_every_row(job: Job, made: Manifest, tmp_path: Path) -> None:
+    code, _, stderr = job("index", "--index", tmp_path / "index", "--export", "json", "--out", tmp_path / "all")
+    assert code == 0, stderr
+    rows = json.loads((tmp_path / "all/index.json").read_text())
+    assert sorted(row["id"] for row in rows) == sorted(made["id"]) and rows[0]["caption"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ([], "Give --embeddings"),
+        (["--index", "i", "--embeddings", "e"], "Give --embeddings"),
+        (["--embeddings", "e"], "--embeddings needs --out"),
+        (["--embeddings", "e", "--out", "o", "--query", "x"], "--query asks an index"),
+        (["--embeddings", "e", "--out", "o", "--where", "x"], "--where does nothing without --query"),
+        (["--embeddings", "e", "--out", "o"], "holds no finished embeddings"),
+        (["--index", "i"], "Nothing is asked"),
+        (["--index", "i", "--query", "x"], "holds no index"),
+        (["--index", "i", "--evaluate"], "--out is missing"),
+        (["--index", "i", "--map", "--duplicates", "--out", "o"], "one at a time"),
+        (["--index", "i", "--map", "-k", "3", "--out", "o"], "--k does nothing without --query"),
+        (["--index", "i", "--query", "x", "--cosine", ".9"], "--cosine does nothing without --duplicates"),
+        (["--index", "i", "--duplicates", "--cosine", "2", "--out", "o"], "--cosine is 2"),
+        (["--index", "i", "--query", "x", "--export", "xml", "--out", "o"], "csv, json, parquet"),
+        (["--index", "i", "--query", "x", "--export", "csv"], "--export needs --out"),
+        (["--index", "i", "--map", "--export", "csv", "--out", "o"], "--export does nothing with --map"),
+        (["--index", "i", "--query", "x", "--region", "1", "2", "3", "4"], "of an --image"),
+        (["--index", "i", "--map", "--projection", "pca", "--out", "o"], "tsne, umap"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, stderr = job("index", *flags)
+    assert code == 2 and says in stderr and len(stderr.splitlines()) == 1
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--query", " "], "has no words"),
+        (["--query", "x" * 10_000], "10,000 characters"),
+        (["--query", "x", "-k", "0"], "k is 0"),
+        (["--query", "x", "-k", "1000000"], "k is 1000000"),
+        (["--query", "x", "--where", "colour = 1"], "colour"),
+        (["--query", "x", "--where", "label = 1; DROP TABLE t"], ""),
+        (["--query", "x", "--cursor", "nonsense"], "is no cursor"),
+        (["--image", "none.png"], "not there"),
+        (["--like", "nobody"], "no picture"),
+        (["--map", "--colour", "taste"], "Unknown column"),
+    ],
+)
+def test_a_question_that_has_no_answer_is_one_sentence(
+    job: Job, made: Manifest, tmp_path: Path, flags: list[str], says: str
+) -> None:
+    code, _, stderr = job("index", "--index", tmp_path / "index", *flags, "--out", tmp_path / "o")
+    assert code == 2 and says in stderr and len(stderr.splitlines()) == 1
+    assert not (tmp_path / "o").exists(), "what cannot be answered leaves nothing behind"
+
+
+def test_another_space_and_a_folder_of_another_run_are_refused(
+    job: Job, made: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_embeddings(made, unit(np.ones((12, 4))), tmp_path / "other", weights="v")
+    code, _, stderr = job("index", "--embeddings", tmp_path / "other", "--out", tmp_path / "index")
+    assert code == 2 and "two spaces never mix" in stderr
+    other = Space(encoder="fake", weights="v", dim=4, transform={})
+    monkeypatch.setattr(ColourEncoder, "space", other)
+    code, _, stderr = job("index", "--index", tmp_path / "index", "--query", "red")
+    assert code == 2 and "cannot be compared" in stderr
+    code, _, stderr = job("index", "--embeddings", tmp_path / "e", "--out", tmp_path / "e")
+    assert code == 2 and "holds no run" in stderr
