@@ -18,13 +18,15 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-demo: $(VENV)/.done ## install, then audit and judge simulated attacks on real photographs, end to end on a local Ray
+demo: $(VENV)/.done ## install, then audit and judge simulated attacks on real photographs, and search them, on a local Ray
 	$(BIN)/python jobs/manifest.py --source starter: --splits .5 .2 .3 --out $(OUT)/manifest
 	$(BIN)/python jobs/preprocess.py --manifest $(OUT)/manifest --out $(OUT)/preprocessed
 	$(BIN)/python jobs/embed.py --manifest $(OUT)/preprocessed --encoder starter-features --out $(OUT)/embeddings
 	$(BIN)/python jobs/audit.py --manifest $(OUT)/preprocessed --embeddings $(OUT)/embeddings --out $(OUT)/audit
 	$(BIN)/python jobs/probe.py --embeddings $(OUT)/embeddings --probe mlp --audit $(OUT)/audit --out $(OUT)/bundle
 	$(BIN)/python jobs/evaluate.py --bundle $(OUT)/bundle --manifest $(OUT)/manifest --out $(OUT)/evaluation
+	$(BIN)/python jobs/index.py --manifest $(OUT)/manifest --encoder starter --out $(OUT)/index
+	$(BIN)/python jobs/index.py --index $(OUT)/index --query "a cat" --where "label = 0" --out $(OUT)/search
 
 test: $(VENV)/.done fast ## the whole suite: fast tier, Ray, kill tests
 	$(BIN)/pytest -m "ray or kill or slow"

@@ -231,7 +231,7 @@ def measure(ways: list[Way], queries: np.ndarray, truth: list[set[int]]) -> None
 
 def main() -> None:
     parser = options(__doc__, count=1_000_000)
-    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     args = parser.parse_args()
     print(load(), flush=True)

@@ -51,21 +51,8 @@ class Embeddings:
 
     @classmethod
     def load(cls, folder: str) -> "Embeddings":
-        """Open what `embed` wrote. Raises BadInput if the run is not finished, is none, or is of an earlier version.
-
-        The space is written after the last vector, so where it lies all vectors do.
-        """
-        path = storage.join(folder, SPACE)
-        if not storage.exists(path):
-            raise BadInput(f"{folder} holds no finished embeddings; run `embed` into it (the same command goes on).")
-        try:
-            space = Space.from_dict(json.loads(storage.read_bytes(path)))
-        except ValueError as error:
-            raise BadInput(f"{path} cannot be read: {error}") from None
-        manifest = Manifest.load(folder)
-        table = tables.read_parts(storage.join(folder, VECTORS))
-        if table["id"].to_pylist() != manifest["id"]:
-            raise BadInput(f"The vectors in {folder} belong to other pictures than its manifest.")
+        """Open what `embed` wrote. Raises BadInput if the run is not finished, is none, or is of an earlier version."""
+        manifest, table, space = read_vectors(folder)
         if not {"side_px", "blur"} <= set(table.column_names):
             raise BadInput(f"{folder} was embedded by an earlier version; run `embed` again, into a new folder.")
         condition = table.select(["side_px", "blur"])
@@ -85,6 +72,25 @@ class Embeddings:
         columns = {"id": self.manifest.table["id"], "vector": vector_column(self.vectors), "error": self.errors}
         digests = (self.manifest.digest(), tables.content_digest(pa.table(columns)), self.space.digest())
         return hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
+
+
+def read_vectors(folder: str, columns: list[str] | None = None) -> tuple[Manifest, pa.Table, Space]:
+    """Return what `embed` wrote: the manifest, columns of `vector_schema` row by row, by default all, and the space.
+
+    The space is written after the last vector, so where it lies all vectors do. Raises BadInput as `Embeddings.load`.
+    """
+    path = storage.join(folder, SPACE)
+    if not storage.exists(path):
+        raise BadInput(f"{folder} holds no finished embeddings; run `embed` into it (the same command goes on).")
+    try:
+        space = Space.from_dict(json.loads(storage.read_bytes(path)))
+    except ValueError as error:
+        raise BadInput(f"{path} cannot be read: {error}") from None
+    manifest = Manifest.load(folder)
+    table = tables.read_parts(storage.join(folder, VECTORS), columns)
+    if table["id"].to_pylist() != manifest["id"]:
+        raise BadInput(f"The vectors in {folder} belong to other pictures than its manifest.")
+    return manifest, table, space
 
 
 def matrix(column: pa.ChunkedArray, dim: int) -> np.ndarray:

@@ -147,16 +147,19 @@ class Manifest:
             raise BadInput(f"The manifest has the split {unknown.pop()!r}; known: {', '.join(Split)}.")
 
 
-def read_part(folder: str, part: int) -> tuple[pa.Table, list[bytes | BadImage | None]]:
+def read_part(
+    folder: str, part: int, places: Sequence[int] | None = None
+) -> tuple[pa.Table, list[bytes | BadImage | None]]:
     """Read one part of a manifest folder with its bytes, on any machine that sees the storage.
 
-    Returns the rows of SCHEMA and, for each, its bytes, or what keeps them from being read, or None for a row that had
-    an error before.
+    places: of the rows that are wanted, from 0 in this part; None for all. Returns the rows of SCHEMA and, for each,
+    its bytes, or what keeps them from being read, or None for a row that had an error before.
     """
     system, path = storage.open_at(storage.join(folder, FILE))
     with system.open_input_file(path) as stream, pq.ParquetFile(stream) as file:
         images_dir, _ = _facts_of(file.schema_arrow, folder)
         rows = file.read_row_group(part).select(SCHEMA.names)
+    rows = rows if places is None else rows.take(pa.array(places, pa.int64()))
     return rows, read_images(rows, images_dir)
 
 

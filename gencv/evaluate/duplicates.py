@@ -1,11 +1,14 @@
 """Near-duplicates in a whole table: what a chain of pictures that an encoder finds alike joins."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from gencv.core.embeddings import matrix
+from gencv.index.table import Index
 
 DUPLICATE_COSINE = 0.98
 """Cosine from which two pictures count as near-duplicates: on 12,000 private photographs .99 left copies apart, and
@@ -27,6 +30,26 @@ class Duplicates:
 
     groups: list[np.ndarray]
     nearest: np.ndarray
+
+
+def find_duplicates(index: Index, cosine: float = DUPLICATE_COSINE) -> tuple[list[str], Duplicates]:
+    """Look through a whole index; returns the ids of its rows in order, which the groups refer to."""
+    table = index.scan(["id", "vector"])
+    ids, vectors = table["id"].to_pylist(), matrix(table["vector"], index.space.dim)
+    if len(ids) <= EXACT_ROWS:
+        return ids, join(near_pairs(vectors, cosine), len(ids))
+    return ids, join(pairs_by_index(index, ids, vectors, cosine), len(ids))
+
+
+def pairs_by_index(index: Index, ids: Sequence[str], vectors: np.ndarray, cosine: float) -> Iterable[Pairs]:
+    """Yield each row with its nearest others as the index finds them, for tables too large to compare all with all."""
+    row_of = {name: row for row, name in enumerate(ids)}
+    for row, vector in enumerate(vectors):
+        found = index.nearest(vector, MAX_NEIGHBOURS + 1)
+        others = np.array([row_of[name] for name in found["id"].to_pylist()], np.int64)
+        cosines = found["score"].to_numpy()
+        near = (cosines >= cosine) & (others != row)
+        yield np.stack([np.full(near.sum(), row), others[near]], axis=1), cosines[near]
 
 
 def near_pairs(vectors: np.ndarray, cosine: float = DUPLICATE_COSINE) -> Iterable[Pairs]:

@@ -25,9 +25,7 @@ import numpy as np
 
 from gencv.core import storage
 from gencv.core.contracts import Encoder
-from gencv.core.embeddings import Embeddings
 from gencv.core.errors import BadInput
-from gencv.core.seeds import rng_for
 from gencv.core.settings import Settings
 from gencv.index.compose import encode_texts
 
@@ -76,20 +74,18 @@ class Cutoff(Settings):
             raise BadInput(f"{path} is no cut-off of a table ({error!r}); measure it again.") from None
 
 
-def calibrate(encoder: Encoder, embeddings: Embeddings, *, seed: int = 0) -> Cutoff:
-    """Measure what unrelated texts reach in the pictures of a table. Raises BadInput without two pictures.
+def calibrate(encoder: Encoder, pictures: np.ndarray, num_rows: int) -> Cutoff:
+    """Measure what unrelated texts reach in a table. Raises BadInput without two pictures.
 
-    The result is the same for the same pictures and seed.
+    pictures: float32 [N, D] of norm 1, the table's or MAX_PICTURES drawn from them; num_rows: of the table.
     """
-    good = np.flatnonzero(embeddings.good)
-    if len(good) < 2:
-        raise BadInput("A cut-off needs at least two pictures with a vector.")
-    pictures = embeddings.vectors[np.sort(rng_for(seed, "cutoff").permutation(good)[:MAX_PICTURES])]
+    if len(pictures) < 2:
+        raise BadInput("A cut-off needs at least two pictures.")
     found = encode_texts(encoder, list(PHRASES)) @ pictures.T
-    higher = highest(len(good)) - highest(len(pictures))
+    higher = highest(num_rows) - highest(len(pictures))
     cosines = np.sort(found.max(axis=1) + higher * np.median(found.std(axis=1)))
     level = float(np.quantile(cosines, 1 - SHARE))
-    return Cutoff(level=level, cosines=tuple(cosines.tolist()), num_rows=len(good))
+    return Cutoff(level=level, cosines=tuple(cosines.tolist()), num_rows=num_rows)
 
 
 def highest(count: int) -> float:

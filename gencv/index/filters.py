@@ -2,6 +2,10 @@
 
 The text is parsed by sqlglot, and of its tree only the few nodes below are written out again, value by value: what is
 not known here never reaches the table. A value must be of its column's type, so that nothing is cast in silence.
+
+A missing value is neither equal nor unequal to anything, but the engine below folds `width <> 0 AND width = 0` to false
+and `width NOT IN (0) OR width NOT IN (1)` to true where width is missing too. So each NOT is carried down to the
+comparisons, above which false and unknown are then the same, and what says "unequal" also asks for a value.
 """
 
 import math
@@ -29,6 +33,7 @@ COMPARISONS: dict[type[exp.Expr], str] = {
     exp.GT: ">",
     exp.GTE: ">=",
 }
+OPPOSITE = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 Columns = dict[str, pa.DataType]
 
 
@@ -54,22 +59,22 @@ def parse_filter(text: str, columns: Columns) -> str:
         raise BadInput(f"The filter {text!r} is not one condition; {ACCEPTED}.")
     if any(node.comments for node in trees[0].walk()):
         raise BadInput(f"The filter {text!r} holds a comment; {ACCEPTED}.")
-    return _condition(trees[0], columns, 0)
+    return _condition(trees[0], columns, 0, False)
 
 
-def _condition(node: exp.Expr, columns: Columns, depth: int) -> str:
+def _condition(node: exp.Expr, columns: Columns, depth: int, no: bool) -> str:
+    """Write a node, or with `no` its negation."""
     if depth > MAX_DEPTH:
         raise BadInput(f"The filter is nested more than {MAX_DEPTH} deep; write it flatter.")
     for kind, write in CONDITIONS.items():
         if type(node) is kind:
-            condition = write(node, columns, depth)
-            return f"(NOT {condition})" if node.args.get("negate") else condition
+            return write(node, columns, depth, no != bool(node.args.get("negate")))
     raise _refuse(node)
 
 
-def _joined(node: exp.Expr, columns: Columns, depth: int) -> str:
+def _joined(node: exp.Expr, columns: Columns, depth: int, no: bool) -> str:
     """Write a chain of one connector flat: parsers below count every parenthesis as a level."""
-    word = "AND" if isinstance(node, exp.And) else "OR"
+    word = "AND" if isinstance(node, exp.And) != no else "OR"
     terms: list[exp.Expr] = []
     rest = [node]
     while rest:
@@ -78,55 +83,61 @@ def _joined(node: exp.Expr, columns: Columns, depth: int) -> str:
             rest += [one.expression, one.this]
         else:
             terms.append(one)
-    return "(" + f" {word} ".join(_condition(term, columns, depth + 1) for term in terms) + ")"
+    return "(" + f" {word} ".join(_condition(term, columns, depth + 1, no) for term in terms) + ")"
 
 
-def _not(node: exp.Expr, columns: Columns, depth: int) -> str:
-    return f"(NOT {_condition(node.this, columns, depth + 1)})"
+def _not(node: exp.Expr, columns: Columns, depth: int, no: bool) -> str:
+    return _condition(node.this, columns, depth + 1, not no)
 
 
-def _paren(node: exp.Expr, columns: Columns, depth: int) -> str:
-    return _condition(node.this, columns, depth + 1)
+def _paren(node: exp.Expr, columns: Columns, depth: int, no: bool) -> str:
+    return _condition(node.this, columns, depth + 1, no)
 
 
-def _comparison(node: exp.Expr, columns: Columns, depth: int) -> str:
+def _comparison(node: exp.Expr, columns: Columns, depth: int, no: bool) -> str:
     name, kind = _column(node.this, columns)
-    return f"({name} {COMPARISONS[type(node)]} {_value(node.expression, name, kind)})"
+    sign = OPPOSITE[COMPARISONS[type(node)]] if no else COMPARISONS[type(node)]
+    return _leaf(name, f"{sign} {_value(node.expression, name, kind)}", no=sign == "<>")
 
 
-def _in(node: exp.Expr, columns: Columns, depth: int) -> str:
+def _in(node: exp.Expr, columns: Columns, depth: int, no: bool) -> str:
     name, kind = _column(node.this, columns)
     if not node.expressions or _has_more(node, "this", "expressions"):
         raise _refuse(node)
-    return f"({name} IN ({', '.join(_value(value, name, kind) for value in node.expressions)}))"
+    values = ", ".join(_value(value, name, kind) for value in node.expressions)
+    return _leaf(name, f"{'NOT ' * no}IN ({values})", no=no)
 
 
-def _like(node: exp.Expr, columns: Columns, depth: int) -> str:
+def _like(node: exp.Expr, columns: Columns, depth: int, no: bool) -> str:
     name, kind = _column(node.this, columns)
     if not _is_text(kind):
         raise BadInput(f"LIKE asks for text, and {name} holds numbers; compare it with =, <, > or BETWEEN.")
     pattern = _value(node.expression, name, kind)
     if "\\" in pattern or _has_more(node, "this", "expression"):
         raise BadInput("A pattern after LIKE has % for any text and _ for any character; there is no way to escape.")
-    return f"({name} LIKE {pattern})"
+    return _leaf(name, f"{'NOT ' * no}LIKE {pattern}", no=no)
 
 
-def _between(node: exp.Expr, columns: Columns, depth: int) -> str:
+def _leaf(name: str, test: str, *, no: bool) -> str:
+    return f"({name} IS NOT NULL AND {name} {test})" if no else f"({name} {test})"
+
+
+def _between(node: exp.Expr, columns: Columns, depth: int, no: bool) -> str:
     name, kind = _column(node.this, columns)
     if _has_more(node, "this", "low", "high"):
         raise _refuse(node)
     low, high = (_value(node.args[end], name, kind) for end in ("low", "high"))
-    return f"({name} >= {low} AND {name} <= {high})"
+    return f"({name} < {low} OR {name} > {high})" if no else f"({name} >= {low} AND {name} <= {high})"
 
 
-def _is(node: exp.Expr, columns: Columns, depth: int) -> str:
+def _is(node: exp.Expr, columns: Columns, depth: int, no: bool) -> str:
     name, _ = _column(node.this, columns)
     if type(node.expression) is not exp.Null:
         raise _refuse(node)
-    return f"({name} IS NULL)"
+    return f"({name} IS {'NOT ' * no}NULL)"
 
 
-CONDITIONS: dict[type[exp.Expr], Callable[[exp.Expr, Columns, int], str]] = {
+CONDITIONS: dict[type[exp.Expr], Callable[[exp.Expr, Columns, int, bool], str]] = {
     exp.And: _joined,
     exp.Or: _joined,
     exp.Not: _not,

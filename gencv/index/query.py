@@ -26,7 +26,7 @@ from gencv.core.errors import BadInput
 from gencv.core.scope import unit
 from gencv.index.compose import compose, encode_region, encode_texts, mean_direction
 from gencv.index.cursors import Cursor
-from gencv.index.cutoff import Cutoff
+from gencv.index.cutoff import SHARE, Cutoff
 from gencv.index.filters import parse_filter
 from gencv.index.fusion import Originals, fuse
 
@@ -156,6 +156,18 @@ class Hits:
     def good(self) -> bool | None:
         """Say whether the best hit is better than what unrelated texts find; None where it is not known."""
         return None if self.strength is None or self.level is None else self.strength >= self.level
+
+    def remarks(self) -> list[str]:
+        """Say in sentences what a reader of these hits should know."""
+        said = []
+        if self.good is False:
+            said.append(
+                f"No good match: the best cosine is {self.strength:.3f}, and one unrelated text in {round(1 / SHARE)} "
+                f"reaches {self.level:.3f} here."
+            )
+        if self.num_collapsed:
+            said.append(f"{self.num_collapsed} that look the same as a better hit are not shown.")
+        return said
 
 
 def run(query: Query, index: Searched, encoder: Encoder | None = None, cutoff: Cutoff | None = None) -> Hits:

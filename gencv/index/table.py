@@ -66,7 +66,7 @@ class Index:
         by_index = self._indexed and not exact
         nearest = {"column": "vector", "q": vector, "k": k, "metric": "cosine", "use_index": by_index}
         if by_index:
-            nearest["refine_factor"] = upkeep.REFINE_FACTOR
+            nearest |= {"refine_factor": upkeep.REFINE_FACTOR, "nprobes": upkeep.probes(self.num_rows)}
         with layout.reading(self._table, self.folder):
             found = self._table.to_table(
                 columns=["id", "_distance"], nearest=nearest, filter=where or None, prefilter=True
@@ -105,10 +105,15 @@ class Index:
             raise BadInput(f"The index in {self.folder} has no picture {missing[0]!r}.")
         return found.take(pa.array([place[row_id] for row_id in ids], pa.int64())).select(names)
 
+    def scan(self, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of every row, in the order of their ids."""
+        with layout.reading(self._table, self.folder):
+            found = self._table.to_table(columns=list(dict.fromkeys(["id", *columns])))
+        return found.take(pc.sort_indices(found, sort_keys=[("id", "ascending")])).select(columns)
+
     def digests(self) -> dict[str, str]:
         """Return the digest of every row by its id."""
-        with layout.reading(self._table, self.folder):
-            found = self._table.to_table(columns=["id", "digest"])
+        found = self.scan(["id", "digest"])
         return dict(zip(found["id"].to_pylist(), found["digest"].to_pylist(), strict=True))
 
 

@@ -11,10 +11,16 @@ import lance
 
 EXACT_ROWS = 20_000
 """Up to so many rows every vector is compared: 15 ms at 512 dimensions, and no neighbour is missed."""
+LIST_ROWS = 4_096
+"""Rows of an inverted list as Lance makes them, and keeps them when it splits and joins lists of a growing table."""
+PROBED = 0.5
+"""Share of the lists that a query reads. Texts lie apart from pictures, so that the centre nearest to a text says
+little of where its pictures are: of a million vectors and 244 lists, recall@10 is .755 with 20 lists in 5.6 ms, .881
+with 40, .985 with 80 in 7.5 ms, .996 with 122 in 8.5 ms, and 1.000 with all in 10.5 ms."""
 NUM_BITS = 5
 REFINE_FACTOR = 3
-"""RaBitQ codes of 5 bits a dimension, and three times the wanted hits compared again by their true vectors: recall@10
-1.000 on 40,000 clustered vectors in 4.4 ms, where product quantisation as it comes has .47."""
+"""RaBitQ codes of 5 bits a dimension, and three times the wanted hits compared again by their true vectors; five times
+and ten times find no more. Product quantisation as it comes has a recall@10 of .13 there, refined ten times .41."""
 UNINDEXED_ROWS = 2_000
 """Rows that may wait outside the indices, where each query looks at them one by one."""
 FRAGMENT_ROWS = 4_096
@@ -58,10 +64,15 @@ def index(table: lance.LanceDataset) -> None:
     if CAPTION_INDEX not in there:
         table.create_scalar_index("caption", "INVERTED", name=CAPTION_INDEX)
     if VECTOR_INDEX not in there and rows > EXACT_ROWS:
-        table.create_index("vector", "IVF_RQ", name=VECTOR_INDEX, metric="cosine", num_bits=NUM_BITS)
+        table.create_index("vector", "IVF_RQ", VECTOR_INDEX, metric="cosine", num_bits=NUM_BITS)
     behind = [name for name in there if num_unindexed(table, name) > UNINDEXED_ROWS]
     if behind:
         table.optimize.optimize_indices(index_names=behind)
+
+
+def probes(num_rows: int) -> int:
+    """Return how many lists a query reads in a table of so many rows."""
+    return max(1, round(PROBED * num_rows / LIST_ROWS))
 
 
 def num_unindexed(table: lance.LanceDataset, name: str) -> int:

@@ -23,6 +23,9 @@ from gencv.models.network import NetworkEncoder
 from gencv.models.starter import load_starter, load_starter_features
 
 T = TypeVar("T")
+FOR_SEARCH = "ViT-B-16-SigLIP2/webli"
+"""What search takes unasked, where it can be had: the best of its size at finding pictures by a sentence (mean recall
+75.2 % on Crossmodal-3600 in Immich's table, as good as networks of eighteen times its time), Apache-2.0."""
 
 
 def load_encoder(name: str, *, device: str = "auto") -> Encoder:

@@ -41,6 +41,21 @@ def connect(address: str | None) -> None:
     context.execution_no_progress_timeout_s = 600
 
 
+def is_there(address: str | None) -> bool:
+    """Connect to a cluster if one is meant or running; False if a new local one would have to be started.
+
+    Raises BadInput if the given address does not answer.
+    """
+    given = address or os.environ.get("RAY_ADDRESS", "")
+    if not ray.is_initialized() and given != "local":
+        try:
+            connect(given or "auto")
+        except BadInput:
+            if given:
+                raise
+    return ray.is_initialized()
+
+
 def require_answer(address: str) -> None:
     """Raise BadInput if nothing listens at HOST:PORT; Ray itself would go on trying in silence for minutes."""
     found = re.fullmatch(r"(?:ray://)?([\w.-]+):(\d+)", address)

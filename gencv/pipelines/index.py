@@ -1,4 +1,4 @@
-"""Bring an index up to date with embeddings: what is new or changed is read, thumbnailed, and written by all workers.
+"""Bring an index up to date with a manifest or with embeddings: what is new or changed is written, by all workers.
 
 Each unit of work is a data file of the table and, in `pending/`, a note that it is there. Readers see none of it until
 the driver names all files in one commit. After a kill the same call finds the notes and makes only what lacks one; a
@@ -8,22 +8,29 @@ file without a note is garbage, which the upkeep removes.
 import hashlib
 import json
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import torch
 
 from gencv.core import storage, tables
-from gencv.core.embeddings import VECTORS, Embeddings, Space
-from gencv.core.errors import BadImage, BadInput
-from gencv.core.manifest import read_part
+from gencv.core.contracts import Encoder
+from gencv.core.embeddings import VECTORS, Space, read_vectors, vector_column
+from gencv.core.manifest import Manifest
 from gencv.images.decode import decode
 from gencv.images.degrade import encode_jpeg, fit
+from gencv.images.transform import Transform
 from gencv.index import layout, upkeep
 from gencv.index.lock import writing
 from gencv.index.table import Changes, Index, Written, commit, write_rows
-from gencv.pipelines.parts import PartWork, map_parts
+from gencv.models.encoders import load_encoder
+from gencv.pipelines.embed import BATCH_SIZE, in_batches
+from gencv.pipelines.parts import InferPart, PartWork, map_parts
+from gencv.pipelines.pixels import try_pictures
 
 PENDING = "pending"
 NOTE_SCHEMA = pa.schema([("id", pa.string()), ("uri", pa.string()), ("error", pa.string()), ("fragment", pa.string())])
@@ -33,133 +40,219 @@ THUMBNAIL_QUALITY = 80
 SAID = ("uri", "caption", "width", "height", "label", "generator", "family", "source", "split")
 """Columns of a manifest that a row of the index has too."""
 
+Unit: TypeAlias = list[tuple[int, list[int]]]
+"""Parts of a manifest, and the places of some rows in each."""
+
 
 @dataclass(frozen=True)
-class WriteUnit:
-    """Number of a unit -> its note, after its rows were written into the table's folder.
+class ReadUnit:
+    """Number of a unit -> its rows: what the index says of each, a thumbnail, and a vector or the pixels to make it of.
 
-    units: for each unit its parts of the embeddings, and the rows of each part that are to be written with their
-    digests.
+    transform: the encoder's, to read a manifest; None for embeddings, which bring their vectors.
+    stored: the pictures are what `preprocess` stored, which is decoded whole.
     """
 
-    embeddings_dir: str
-    out: str
-    space: Space
-    is_new: bool
-    units: list[list[tuple[int, dict[str, str]]]]
+    folder: str
+    units: list[Unit]
+    transform: Transform | None = None
+    stored: bool = False
 
     def __call__(self, unit: int) -> pa.Table:
-        found = [self.rows_of(part, digests) for part, digests in self.units[unit]]
-        rows = pa.concat_tables([rows for rows, _ in found])
-        notes = [note for _, notes in found for note in notes]
-        if rows.num_rows:
-            notes[0]["fragment"] = write_rows(self.out, rows, is_new=self.is_new).fragment
-        return pa.Table.from_pylist(notes, NOTE_SCHEMA)
+        return pa.concat_tables([self.rows_of(part, places) for part, places in self.units[unit]])
 
-    def rows_of(self, part: int, digests: dict[str, str]) -> tuple[pa.Table, list[dict[str, Any]]]:
-        """Return the rows of a part that can be indexed, and a note for each of `digests`."""
-        rows, images = read_part(self.embeddings_dir, part)
-        vectors = tables.read_table(tables.part_path(storage.join(self.embeddings_dir, VECTORS), part))
-        if vectors["id"].to_pylist() != rows["id"].to_pylist():
-            raise BadInput(f"The vectors in {self.embeddings_dir} belong to other pictures than its manifest.")
-        thumbnails: list[bytes | None] = []
-        notes: list[dict[str, Any]] = []
-        for row_id, uri, data in zip(rows["id"].to_pylist(), rows["uri"].to_pylist(), images, strict=True):
-            made = None
-            if row_id in digests:
-                made = thumbnail(data)
-                notes.append({"id": row_id, "uri": uri, "error": made.code if isinstance(made, BadImage) else None})
-            thumbnails.append(None if isinstance(made, BadImage) else made)
+    def rows_of(self, part: int, places: list[int]) -> pa.Table:
+        rows, made, errors = try_pictures(self.folder, part, self.read, places)
+        thumbnails, pixels = zip(*(one or (None, None) for one in made), strict=True)
         columns = {
             "id": rows["id"],
-            "digest": [digests.get(row_id) for row_id in rows["id"].to_pylist()],
-            "vector": vectors["vector"],
+            "error": pa.array(errors, pa.string()),
+            "digest": pa.array(list(row_digests(rows).values()), pa.string()),
             "thumbnail": pa.array(thumbnails, pa.binary()),
             **{name: rows[name] for name in SAID},
         }
-        schema = layout.row_schema(self.space)
-        table = pa.table({name: columns[name] for name in schema.names}, schema)
-        return table.filter(table["thumbnail"].is_valid()), notes
+        if self.transform is None:
+            vectors = tables.read_table(tables.part_path(storage.join(self.folder, VECTORS), part), ["vector"])
+            columns["vector"] = vectors["vector"].take(pa.array(places, pa.int64()))
+        else:
+            columns |= {"pixels": pa.array(pixels, pa.binary()), "num_views": pa.array([1] * len(made), pa.int32())}
+        return pa.table(columns)
+
+    def read(self, data: bytes, image_id: str, split: str) -> tuple[bytes, bytes | None]:
+        """Return the thumbnail of a picture and, for an encoder, its pixels. Raises BadImage."""
+        if self.transform is None:
+            return thumbnail(decode(data, min_side_px=THUMBNAIL_PX)), None
+        image = decode(data, min_side_px=None if self.stored else self.transform.decode_side_px)
+        return thumbnail(image), self.transform(image).tobytes()
 
 
-def thumbnail(data: bytes | BadImage | None) -> bytes | BadImage:
-    """Return a picture as a JPEG whose longer side is THUMBNAIL_PX at most, or the fault that keeps it from one."""
-    if isinstance(data, BadImage):
-        return data
-    assert data is not None, "a picture with an error has no vector"
-    try:
-        return encode_jpeg(fit(decode(data, min_side_px=THUMBNAIL_PX), THUMBNAIL_PX), THUMBNAIL_QUALITY)
-    except BadImage as bad:
-        return bad
+@dataclass(frozen=True)
+class WriteUnit:
+    """Rows of a unit with their vectors -> its note, after they were written into the table's folder."""
+
+    out: str
+    space: Space
+    is_new: bool
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        good = rows.filter(pc.is_null(rows["error"]))
+        notes = rows.select(["id", "uri", "error"]).to_pylist()
+        if good.num_rows:
+            schema = layout.row_schema(self.space)
+            good = tables.conform(good, schema, "unit").replace_schema_metadata(schema.metadata)
+            notes[0]["fragment"] = write_rows(self.out, good, is_new=self.is_new).fragment
+        return pa.Table.from_pylist(notes, NOTE_SCHEMA)
+
+
+@dataclass(frozen=True)
+class ReadAndWrite:
+    """Number of a unit -> its note, where the vectors are there already."""
+
+    read: ReadUnit
+    write: WriteUnit
+
+    def __call__(self, unit: int) -> pa.Table:
+        return self.write(self.read(unit))
+
+
+@dataclass(frozen=True)
+class BuildWriter:
+    """Load an encoder in an actor; what was read is encoded and written there."""
+
+    write: WriteUnit
+    batch_size: int
+
+    def __call__(self, device: str, threads: int) -> InferPart:
+        torch.set_num_threads(threads or torch.get_num_threads())
+        encoder = load_encoder(self.write.space.encoder, device=device)
+
+        def infer(rows: pa.Table) -> pa.Table:
+            vectors = in_batches(encoder.images, rows, encoder.space.dim, self.batch_size or BATCH_SIZE[device])
+            return self.write(rows.append_column("vector", vector_column(vectors[:, 0])))
+
+        return infer
+
+
+Plan: TypeAlias = Callable[[list[Unit], WriteUnit], dict[str, Any]]
+"""Units, and how one is written -> the fields `prepare` and `build` of a PartWork."""
+
+
+def index_manifest(
+    manifest_dir: str,
+    encoder: Encoder,
+    out: str,
+    *,
+    batch_size: int = 0,
+    address: str | None = None,
+    workers: int = 0,
+) -> tuple[Changes, dict[str, Any]]:
+    """Make the index in `out` hold the pictures of a manifest, and encode those that are new.
+
+    encoder: as loaded here; every actor loads its own by the same name. Returns what changed, and facts of the work. A
+    picture whose file is gone or damaged is not written: an older row of it stays, and the next call tries again; the
+    fact `bad` names these as (uri, code). Raises BadInput if another writer is at work or the index is of another
+    space, and BrokenIndex.
+    """
+    manifest = Manifest.load(manifest_dir)
+    space = replace(encoder.space, preprocessing=manifest.preprocessing)
+
+    def plan(units: list[Unit], write: WriteUnit) -> dict[str, Any]:
+        read = ReadUnit(manifest_dir, units, encoder.transform, manifest.preprocessing is not None)
+        return {"prepare": read, "build": BuildWriter(write, batch_size)}
+
+    is_wanted = pc.is_null(manifest.table["error"])
+    return _bring_up_to_date(out, space, manifest, is_wanted, tables.ROWS_PER_PART, plan, address, workers)
 
 
 def index_embeddings(
     embeddings_dir: str, out: str, *, address: str | None = None, workers: int = 0
 ) -> tuple[Changes, dict[str, Any]]:
-    """Make the index in `out` hold the pictures of an embeddings folder; returns what changed, and facts of the work.
+    """Make the index in `out` hold those pictures of an embeddings folder that have a vector, as `index_manifest`."""
+    manifest, table, space = read_vectors(embeddings_dir, ["id", "error"])
 
-    A picture without a vector is not in the index. One whose file is gone or damaged is not written: an older row of
-    it stays, and the next call tries again; the fact `bad` names these as (uri, code). Raises BadInput if another
-    writer is at work or the index is of another space, and BrokenIndex.
-    """
-    embeddings = Embeddings.load(embeddings_dir)
+    def plan(units: list[Unit], write: WriteUnit) -> dict[str, Any]:
+        return {"prepare": ReadAndWrite(ReadUnit(embeddings_dir, units), write)}
+
+    unit_rows = int(np.clip(len(manifest) // 64, tables.ROWS_PER_PART, upkeep.FRAGMENT_ROWS))
+    return _bring_up_to_date(out, space, manifest, pc.is_null(table["error"]), unit_rows, plan, address, workers)
+
+
+def _bring_up_to_date(
+    out: str,
+    space: Space,
+    manifest: Manifest,
+    is_wanted: pa.ChunkedArray,
+    unit_rows: int,
+    plan: Plan,
+    address: str | None,
+    workers: int,
+) -> tuple[Changes, dict[str, Any]]:
+    """is_wanted: bool, the rows of the manifest that the index shall hold."""
+    wanted = row_digests(manifest.table.filter(is_wanted))
     with writing(out):
         table = layout.open_table(out)
         if table is not None:
-            layout.check_space(table, embeddings.space, out)
-        wanted = row_digests(embeddings)
+            layout.check_space(table, space, out)
         there = Index(out, table).digests() if table is not None else {}
-        todo = {row_id: digest for row_id, digest in wanted.items() if there.get(row_id) != digest}
-        folder = _pending(out, todo, int(table.version) if table is not None else 0)
-        units = _units(embeddings.manifest["id"], todo)
-        work = PartWork(
-            name="index",
-            out_dir=folder,
-            num_parts=len(units),
-            prepare=WriteUnit(embeddings_dir, out, embeddings.space, table is None, units),
-        )
+        todo = [row for row, name in enumerate(manifest["id"]) if name in wanted and there.get(name) != wanted[name]]
+        units = units_of(todo, unit_rows)
+        version = int(table.version) if table is not None else 0
+        notes_dir = _notes_dir(out, [version, units, wanted])
         with warnings.catch_warnings():
             # Ray starts its processes through a fork; they replace themselves at once and never come to Lance.
             warnings.filterwarnings("ignore", message="lance is not fork-safe")
-            facts = map_parts(work, address=address, workers=workers)
-        notes = list(tables.iterate_parts(folder))
-        bad = [(note["uri"], note["error"]) for one in notes for note in one.to_pylist() if note["error"]]
-        written = (_written(note) for note in notes if note["fragment"][0].is_valid)
-        changes = commit(out, embeddings.space, table, written, set(wanted))
+            facts = map_parts(
+                PartWork(
+                    name="index",
+                    out_dir=notes_dir,
+                    num_parts=len(units),
+                    **plan(units, WriteUnit(out, space, table is None)),
+                ),
+                address=address,
+                workers=workers,
+            )
+        notes = list(tables.iterate_parts(notes_dir))
+        changes = commit(out, space, table, written_of(notes), set(wanted))
         storage.remove(storage.join(out, PENDING))
+    bad = [(row["uri"], row["error"]) for note in notes for row in note.to_pylist() if row["error"]]
     return changes, {**facts, "rows": changes.added + changes.changed, "bad": bad}
 
 
-def row_digests(embeddings: Embeddings) -> dict[str, str]:
-    """Return, by id, a digest of all that a row of the index says of each picture that has a vector."""
-    columns = embeddings.manifest.table.select(["id", *SAID]).to_pylist()
-    return {
-        said["id"]: hashlib.blake2b(vector.tobytes() + json.dumps(said).encode(), digest_size=8).hexdigest()
-        for said, vector, is_good in zip(columns, embeddings.vectors, embeddings.good, strict=True)
-        if is_good
-    }
+def units_of(rows: list[int], unit_rows: int) -> list[Unit]:
+    """Cut rows of a manifest, in order, into units of so many, each with the parts that its rows lie in."""
+    units: list[Unit] = []
+    for start in range(0, len(rows), unit_rows):
+        parts: dict[int, list[int]] = {}
+        for row in rows[start : start + unit_rows]:
+            parts.setdefault(row // tables.ROWS_PER_PART, []).append(row % tables.ROWS_PER_PART)
+        units.append(list(parts.items()))
+    return units
 
 
-def _units(ids: list[str], todo: dict[str, str]) -> list[list[tuple[int, dict[str, str]]]]:
-    """Cut what is to be written into units, by whole parts: 64 units or more, up to FRAGMENT_ROWS each."""
-    parts: dict[int, dict[str, str]] = {}
-    for place, row_id in enumerate(ids):
-        if row_id in todo:
-            parts.setdefault(place // tables.ROWS_PER_PART, {})[row_id] = todo[row_id]
-    size = int(np.clip(len(parts) // 64, 1, upkeep.FRAGMENT_ROWS // tables.ROWS_PER_PART))
-    numbered = list(parts.items())
-    return [numbered[start : start + size] for start in range(0, len(numbered), size)]
+def row_digests(rows: pa.Table) -> dict[str, str]:
+    """Return, by id, a digest of all that a row of an index says of each picture of a manifest.
+
+    The vector is not in it: the id names the picture's bytes, and the index's space all that is done to them.
+    """
+    said = rows.select(["id", *SAID]).to_pylist()
+    return {one["id"]: hashlib.blake2b(json.dumps(one).encode(), digest_size=8).hexdigest() for one in said}
 
 
-def _pending(out: str, todo: dict[str, str], version: int) -> str:
-    """Return the folder for the notes of exactly this work on exactly this version; notes of other work go away."""
-    digest = hashlib.blake2b(json.dumps([version, todo]).encode(), digest_size=8).hexdigest()
+def thumbnail(image: np.ndarray) -> bytes:
+    """Return uint8 RGB [H, W, 3] as a JPEG whose longer side is THUMBNAIL_PX at most."""
+    return encode_jpeg(fit(image, THUMBNAIL_PX), THUMBNAIL_QUALITY)
+
+
+def written_of(notes: Iterable[pa.Table]) -> Iterable[Written]:
+    """Yield what was written of each unit of which anything was."""
+    for note in notes:
+        if note["fragment"][0].is_valid:
+            yield Written(note.filter(pc.is_null(note["error"]))["id"].to_pylist(), note["fragment"][0].as_py())
+
+
+def _notes_dir(out: str, work: list[Any]) -> str:
+    """Return the folder for the notes of exactly this work; notes of other work go away."""
+    digest = hashlib.blake2b(json.dumps(work).encode(), digest_size=8).hexdigest()
     for name in storage.names_in(storage.join(out, PENDING)):
         if name != digest:
             storage.remove(storage.join(out, PENDING, name))
     return storage.join(out, PENDING, digest)
-
-
-def _written(note: pa.Table) -> Written:
-    ids = [row_id for row_id, error in zip(note["id"].to_pylist(), note["error"].to_pylist(), strict=True) if not error]
-    return Written(ids, note["fragment"][0].as_py())

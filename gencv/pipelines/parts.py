@@ -9,8 +9,9 @@ Ray Data's own checkpoints were the alternative. They are exactly-once too, but 
 the rows that are left, so vectors may differ in their last bits, and a resume needs one CPU more than the first run.
 """
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,28 +48,46 @@ class PartWork:
 def map_parts(work: PartWork, *, address: str | None = None, workers: int = 0) -> dict[str, Any]:
     """Do the parts that are not there yet; returns {"parts", "rows", "seconds", "resumed_parts"} of this call.
 
-    workers: inference actors (0: one a GPU, else one a CPU).
-    Connects to the cluster only if there is work. Raises GencvError with the sentence of an error of ours in a worker.
+    workers: inference actors (0: one a GPU, else one a CPU). Connects to the cluster only if there is work; a single
+    part, which one worker would do alone, is done here where no cluster is running. Raises GencvError with the
+    sentence of an error of ours in a worker.
     """
     done = set(tables.parts_in(work.out_dir))
     todo = [part for part in range(work.num_parts) if part not in done]
     started, rows = time.monotonic(), 0
-    if todo:
-        cluster.connect(address)
-        with tqdm(total=len(todo), desc=work.name, unit="part", mininterval=2) as progress:
-            for result in plan(work, todo, workers).iter_batches(
-                batch_size=None, batch_format="numpy", prefetch_batches=0
-            ):
-                for failure in filter(None, result["failure"]):
-                    raise GencvError(failure)
-                rows += int(result["rows"].sum())
-                progress.update(len(result["rows"]))
+    results = results_here if len(todo) == 1 and not cluster.is_there(address) else results_of_cluster
+    with tqdm(total=len(todo), desc=work.name, unit="part", mininterval=2, disable=not todo) as progress:
+        for result in results(work, todo, address, workers):
+            if result["failure"]:
+                raise GencvError(result["failure"])
+            rows += int(result["rows"])
+            progress.update()
     return {
         "parts": len(todo),
         "rows": rows,
         "seconds": round(time.monotonic() - started, 2),
         "resumed_parts": len(done),
     }
+
+
+def results_of_cluster(work: PartWork, todo: list[int], address: str | None, workers: int) -> Iterator[dict[str, Any]]:
+    """Yield {"part", "rows", "failure"} of each part as it is done, starting a local cluster if there is none."""
+    if todo:
+        cluster.connect(address)
+        for some in plan(work, todo, workers).iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            assert isinstance(some, pa.Table)
+            yield from some.to_pylist()
+
+
+def results_here(work: PartWork, todo: list[int], *_: Any) -> Iterator[dict[str, Any]]:
+    """Do the same in this process, with the threads that a lonely worker gets."""
+    device = "cpu"
+    if work.build:
+        from gencv.models.encoders import pick_device  # brings torch, which half of the jobs never need
+
+        device = pick_device("auto")
+    actor = WholeActor(work, device, os.cpu_count() or 1)
+    return (actor({"part": part}) for part in todo)
 
 
 def plan(work: PartWork, todo: list[int], workers: int) -> ray.data.Dataset:

@@ -1,6 +1,6 @@
 """From a part of a manifest to a network's input: read, decode, augment, transform."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -72,14 +72,14 @@ class ReadPixels:
 
 
 def try_pictures(
-    manifest_dir: str, part: int, make: Callable[[bytes, str, str], Made]
+    manifest_dir: str, part: int, make: Callable[[bytes, str, str], Made], places: Sequence[int] | None = None
 ) -> tuple[pa.Table, list[Made | None], list[str | None]]:
-    """Make something of every picture of a part: (bytes, id, split) -> anything.
+    """Make something of every picture of a part, or of the rows at some places in it: (bytes, id, split) -> anything.
 
     Returns the part's rows, what was made, and error codes; a picture whose `make` raises BadImage, whose file is gone,
     or that had an error before is None with its code.
     """
-    rows, images = read_part(manifest_dir, part)
+    rows, images = read_part(manifest_dir, part, places)
     made: list[Made | None] = []
     errors: list[str | None] = []
     for data, image_id, split, error in zip(

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from gencv.core.errors import BadImage
 from gencv.evaluate.projection import TITLES
-from gencv.evaluate.retrieval import Approximation, Retrieval
+from gencv.evaluate.search import Judged
 from gencv.images.decode import decode
 from gencv.plots.look import to_png
 from gencv.plots.maps import draw_map
@@ -108,20 +108,12 @@ def index_report(name: str, facts: Sequence[Sequence[Any]], sample: pa.Table, *,
     return report
 
 
-def evaluation_report(
-    retrieval: Mapping[str, Retrieval],
-    lost: Approximation,
-    sizes: Mapping[str, int],
-    missed: pa.Table,
-    misses: Sequence[tuple[str, int]],
-    *,
-    where: str,
-) -> Report:
+def evaluation_report(judged: Judged, sizes: Mapping[str, int], missed: pa.Table, *, where: str) -> Report:
     """Show how well captions and pictures find each other, and what the index loses and costs.
 
-    sizes: bytes by what they are of. missed, misses: the pictures that their captions found worst, each with its
-    caption and rank.
+    sizes: bytes by what they are of. missed: the pictures of the first of `judged.misses`.
     """
+    retrieval, lost = judged.retrieval, judged.lost
     report = Report("Retrieval", where)
     first = next(iter(retrieval.values()))
     for name in list(first.figures)[:3]:
@@ -162,7 +154,7 @@ def evaluation_report(
         note=f"On {lost.num_queries:,} captions, asked one by one; encoding them is not in it.",
     )
     report.section("Captions that find their picture worst", "The picture, the rank it came on, the caption.")
-    words = [f"rank {rank:,}\n{fill(caption, 32)}" for caption, rank in misses]
+    words = [f"rank {rank:,}\n{fill(caption, 32)}" for _, caption, rank in judged.misses[: missed.num_rows]]
     report.figures({"worst captions": sheet_of(missed, words, 4)})
     return report
 

@@ -58,14 +58,14 @@ class Run:
                 f"{self.dir} holds another run: {'; '.join(differing)}. Choose another --out, or repeat its command."
             )
 
-    def renew(self, kept: str, **inputs: str) -> None:
+    def renew(self, kept: Sequence[str], **inputs: str) -> None:
         """Claim the folder of something that each run of a job brings up to date; the last configuration is kept.
 
-        kept: the option that tells such a run of this job from its others. Raises RunConflict if the folder holds
-        another run, BadInput if it cannot be written.
+        kept: options of which such a run of this job has one, and its others have none. Raises RunConflict if the
+        folder holds another run, BadInput if it cannot be written.
         """
         mine, theirs = self._mine(inputs), self._theirs()
-        if theirs is not None and (theirs.get("job") != self.job or not theirs.get("config", {}).get(kept)):
+        if theirs is not None and (theirs.get("job") != self.job or not any(map(theirs.get("config", {}).get, kept))):
             raise RunConflict(f"{self.dir} holds another run, of {theirs.get('job')}; choose another --out.")
         storage.write_bytes(self.path("config.json"), json.dumps(mine, indent=1).encode())
 

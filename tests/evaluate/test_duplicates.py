@@ -1,8 +1,13 @@
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
 import pytest
+from fakes import index_rows, index_space
 
 from gencv.evaluate import duplicates
-from gencv.evaluate.duplicates import join, near_pairs
+from gencv.evaluate.duplicates import find_duplicates, join, near_pairs
+from gencv.index.table import Index, update
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -34,6 +39,22 @@ def test_groups_are_those_of_a_plain_loop(cells: int, monkeypatch: pytest.Monkey
 def test_many_copies_of_one_picture_are_one_group() -> None:
     found = join(near_pairs(unit(np.ones((300, 4)))), 300)
     assert [len(rows) for rows in found.groups] == [300]
+
+
+def test_a_large_table_is_looked_through_by_its_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = index_rows(60)
+    twice = [{**row, "id": row["id"] + "x"} for row in rows.slice(0, 7).to_pylist()]
+    rows = pa.concat_tables([rows, pa.Table.from_pylist(twice, rows.schema)])
+    update(str(tmp_path), index_space(), [rows], set(rows["id"].to_pylist()))
+    index = Index.open(str(tmp_path))
+    ids, exact = find_duplicates(index)
+    monkeypatch.setattr(duplicates, "EXACT_ROWS", 10)
+    _, through = find_duplicates(index)
+    assert sorted(sorted(ids[row] for row in group) for group in through.groups) == sorted(
+        [row["id"][:-1], row["id"]] for row in twice
+    )
+    assert [group.tolist() for group in through.groups] == [group.tolist() for group in exact.groups]
+    np.testing.assert_allclose(through.nearest, exact.nearest, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import MemoryIndex, manifest
+from fakes import MemoryIndex
 
-from gencv.core.embeddings import Embeddings, Space
+from gencv.core.embeddings import Space
 from gencv.core.errors import BadInput
 from gencv.index.cutoff import CUTOFF, PHRASES, Cutoff, calibrate
 from gencv.index.query import Query, run
@@ -36,62 +36,63 @@ class TopicEncoder:
 ENCODER = TopicEncoder()
 
 
-def topics(count: int) -> Embeddings:
-    """Make `count` pictures of one topic each, in pairs: topics 0, 0, 1, 1, ..."""
-    of = manifest(count)
-    vectors = ENCODER.texts([f"t{row // 2} p{row}" for row in range(count)])
-    return Embeddings(of, vectors, [None] * count, SPACE, of.table.select([]))
+def topics(count: int) -> np.ndarray:
+    """Make the vectors of `count` pictures of one topic each, in pairs: topics 0, 0, 1, 1, ..."""
+    return ENCODER.texts([f"t{row // 2} p{row}" for row in range(count)])
 
 
-def accepted(texts: list[str], embeddings: Embeddings, cutoff: Cutoff) -> float:
-    table = MemoryIndex(embeddings.vectors, SPACE)
+def measured(pictures: np.ndarray) -> Cutoff:
+    return calibrate(ENCODER, pictures, len(pictures))
+
+
+def accepted(texts: list[str], pictures: np.ndarray, cutoff: Cutoff) -> float:
+    table = MemoryIndex(pictures, SPACE)
     return float(np.mean([run(Query(text=text), table, ENCODER, cutoff).good for text in texts]))
 
 
 @pytest.mark.parametrize("count", [60, 600])
 def test_unrelated_texts_are_told_from_related_ones(count: int) -> None:
-    embeddings = topics(count)
-    cutoff = calibrate(ENCODER, embeddings)
+    pictures = topics(count)
+    cutoff = measured(pictures)
     assert cutoff.num_rows == count
     related = [f"t{row // 2} is what one looks for {row}" for row in range(count)]
     absent = [f"t{row} is what one looks for {row}" for row in range(10_000, 10_400)]
-    assert accepted(related, embeddings, cutoff) > 0.9
-    assert accepted(absent, embeddings, cutoff) < 0.12
+    assert accepted(related, pictures, cutoff) > 0.9
+    assert accepted(absent, pictures, cutoff) < 0.12
 
 
 def test_a_query_with_a_picture_in_it_is_not_judged() -> None:
-    embeddings = topics(60)
-    table, cutoff = MemoryIndex(embeddings.vectors, SPACE), calibrate(ENCODER, embeddings)
-    for asked in (Query(image=embeddings.vectors[0]), Query(text="t3 as one asks", like_id="p00000")):
+    pictures = topics(60)
+    table, cutoff = MemoryIndex(pictures, SPACE), measured(pictures)
+    for asked in (Query(image=pictures[0]), Query(text="t3 as one asks", like_id="p00000")):
         assert run(asked, table, ENCODER, cutoff).good is None
     assert run(Query(text="t3 as one asks"), table, ENCODER).good is None
     assert run(Query(text="t3 as one asks", where="id = 'none'"), table, ENCODER, cutoff).good is False
 
 
 def test_every_page_of_a_query_says_the_same() -> None:
-    embeddings = topics(60)
-    table, cutoff = MemoryIndex(embeddings.vectors, SPACE), calibrate(ENCODER, embeddings)
+    pictures = topics(60)
+    table, cutoff = MemoryIndex(pictures, SPACE), measured(pictures)
     first = run(Query(text="t3 as one asks", k=2), table, ENCODER, cutoff)
     second = run(Query(text="t3 as one asks", k=2, cursor=first.cursor), table, ENCODER, cutoff)
     assert first.good and second.strength == first.strength and second.level == first.level == cutoff.level
 
 
 def test_a_larger_table_than_the_sample_raises_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
-    embeddings = topics(600)
-    whole = calibrate(ENCODER, embeddings)
-    monkeypatch.setattr("gencv.index.cutoff.MAX_PICTURES", 100)
-    sampled = calibrate(ENCODER, embeddings)
+    pictures = topics(600)
+    whole, sample = measured(pictures), pictures[np.random.default_rng(0).permutation(600)[:100]]
+    sampled = calibrate(ENCODER, sample, 600)
     assert sampled.level == pytest.approx(whole.level, abs=0.05)
     monkeypatch.setattr("gencv.index.cutoff.highest", lambda count: 0.0)
-    assert calibrate(ENCODER, embeddings).level < sampled.level - 0.02
+    assert calibrate(ENCODER, sample, 600).level < sampled.level - 0.02
 
 
 def test_a_measurement_is_kept_beside_its_table(tmp_path: Path) -> None:
     assert Cutoff.load(str(tmp_path)) is None
-    measured = calibrate(ENCODER, topics(60))
-    measured.save(str(tmp_path))
-    assert Cutoff.load(str(tmp_path)) == measured
-    assert calibrate(ENCODER, topics(60)) == measured
+    cutoff = measured(topics(60))
+    cutoff.save(str(tmp_path))
+    assert Cutoff.load(str(tmp_path)) == cutoff
+    assert measured(topics(60)) == cutoff
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"level": 1', b"\xff\xfe"])
@@ -106,15 +107,10 @@ def test_chance_is_the_share_of_unrelated_texts_that_do_as_well() -> None:
     assert [cutoff.chance(best) for best in (0.05, 0.2, 0.3, 0.5)] == [1.0, 0.75, 0.25, 0.0]
 
 
-def test_pictures_without_a_vector_are_left_out_and_two_are_needed() -> None:
-    embeddings = topics(40)
-    embeddings.vectors[3] = np.nan
-    embeddings.errors[3] = "corrupt"
-    cutoff = calibrate(ENCODER, embeddings)
-    assert cutoff.num_rows == 39 and np.isfinite(cutoff.cosines).all() and np.isfinite(cutoff.level)
-    few = Embeddings(embeddings.manifest, embeddings.vectors, ["corrupt"] * 39 + [None], SPACE, embeddings.condition)
+def test_two_pictures_are_needed() -> None:
     with pytest.raises(BadInput, match="at least two"):
-        calibrate(ENCODER, few)
+        measured(topics(1))
+    assert np.isfinite(measured(topics(2)).level)
 
 
 def test_the_phrases_are_two_hundred_short_texts() -> None:

@@ -118,9 +118,16 @@ def test_a_filter_finds_what_plain_python_finds(table: lance.LanceDataset, asked
     assert found == [row["id"] for row in ROWS if truth(row)], text
 
 
+def test_a_negation_leaves_what_is_missing_out(table: lance.LanceDataset) -> None:
+    folded = parse_filter("NOT (blur <> 0 AND blur = 0)", COLUMNS)
+    assert folded == "((blur = 0.0) OR (blur IS NOT NULL AND blur <> 0.0))"
+    found = table.to_table(columns=["id"], filter=folded)["id"].to_pylist()
+    assert found == [row["id"] for row in ROWS if row["blur"] is not None]
+
+
 def test_precedence_is_that_of_sql() -> None:
     assert parse_filter("label = 1 OR label = 0 AND NOT width > 5", COLUMNS) == (
-        "((label = 1) OR ((label = 0) AND (NOT (width > 5))))"
+        "((label = 1) OR ((label = 0) AND (width <= 5)))"
     )
     assert parse_filter("  ", COLUMNS) == ""
 

@@ -13,6 +13,7 @@ from fakes import manifest_of, write_embeddings
 from PIL import Image
 
 from gencv.core.embeddings import Space
+from gencv.core.errors import ModelUnavailable
 from gencv.core.manifest import Manifest
 from gencv.images.transform import Transform
 from gencv.models import encoders
@@ -45,15 +46,23 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def in_process(work: PartWork, **how: Any) -> dict[str, Any]:
+    infer = work.build("cpu", 1) if work.build else as_it_is
     for part in range(work.num_parts):
-        assert not commit(work, part, lambda part=part: as_it_is(work.prepare(part)))["failure"]
+        assert not commit(work, part, lambda part=part: infer(work.prepare(part)))["failure"]
     return {"parts": work.num_parts, "resumed_parts": 0}
 
 
 @pytest.fixture(autouse=True)
 def _without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders, "load_encoder", lambda name, **how: ColourEncoder())
+    for module in (encoders, indexing):
+        monkeypatch.setattr(module, "load_encoder", load)
     monkeypatch.setattr(indexing, "map_parts", in_process)
+
+
+def load(name: str, **how: Any) -> ColourEncoder:
+    if name == encoders.FOR_SEARCH:
+        raise ModelUnavailable("It cannot be had.")
+    return ColourEncoder()
 
 
 def paint(folder: Path) -> list[Path]:
@@ -106,6 +115,23 @@ def test_an_index_follows_its_embeddings_and_the_same_call_changes_nothing(
     assert code == 0 and "1 added" in stdout and "1 removed" in stdout and "11 kept" in stdout
 
 
+def test_a_manifest_is_encoded_and_embeddings_of_it_change_nothing(job: Job, made: Manifest, tmp_path: Path) -> None:
+    made.where([*[True] * 10, False, False]).save(str(tmp_path / "m"))
+    flags = ("--manifest", tmp_path / "m", "--out", tmp_path / "new")
+    code, stdout, stderr = job("index", *flags)
+    assert code == 0, stderr
+    assert "It cannot be had. The encoder starter takes its place" in stdout and "10 added" in stdout
+    code, stdout, _ = job("index", "--embeddings", tmp_path / "e", "--out", tmp_path / "new")
+    assert code == 0 and "12 pictures at version" in stdout and "2 added, 0 changed, 0 removed, 10 kept" in stdout
+    code, stdout, _ = job("index", *flags)
+    assert code == 0 and "2 removed, 10 kept" in stdout and "takes its place" not in stdout
+    asked = [
+        ("--index", folder, "--query", "a red wall", "-k", "2") for folder in (tmp_path / "new", tmp_path / "index")
+    ]
+    first, second = (job("index", *one)[1].splitlines()[:2] for one in asked)
+    assert first == second
+
+
 def test_a_sentence_finds_its_pictures_and_leaves_a_page(job: Job, made: Manifest, tmp_path: Path) -> None:
     flags = ("--index", tmp_path / "index", "--query", "a red wall", "-k", "4")
     code, stdout, stderr = job("index", *flags, "--out", tmp_path / "found", "--export", "csv")
@@ -155,7 +181,7 @@ def test_near_duplicates_are_told_by_group(job: Job, made: Manifest, tmp_path: P
     code, stdout, stderr = job("index", "--index", tmp_path / "index", *flags)
     assert code == 0, stderr
     groups = json.loads((tmp_path / "twice/duplicates.json").read_text())
-    assert sorted(sorted(group["ids"]) for group in groups) == sorted(
+    assert sorted(sorted(group["id"]) for group in groups) == sorted(
         sorted(made["id"][row] for row in (start + 2, start + 3)) for start in (0, 4, 8)
     )
     assert "3 groups" in stdout and pq.read_table(tmp_path / "twice/groups.parquet").num_rows == 6
@@ -179,9 +205,10 @@ def test_an_export_has_every_row(job: Job, made: Manifest, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ([], "Give --embeddings"),
-        (["--index", "i", "--embeddings", "e"], "Give --embeddings"),
-        (["--embeddings", "e"], "--embeddings needs --out"),
+        ([], "Give --manifest"),
+        (["--index", "i", "--embeddings", "e"], "Give --manifest"),
+        (["--embeddings", "e"], "--out is missing"),
+        (["--embeddings", "e", "--out", "o", "--encoder", "starter"], "--encoder does nothing without --manifest"),
         (["--embeddings", "e", "--out", "o", "--query", "x"], "--query asks an index"),
         (["--embeddings", "e", "--out", "o", "--where", "x"], "--where does nothing without --query"),
         (["--embeddings", "e", "--out", "o"], "holds no finished embeddings"),

@@ -1,24 +1,29 @@
 """From embeddings to an index: only what is new or changed is written, by whoever survives."""
 
 import io
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import lance
 import numpy as np
 import pyarrow as pa
 import pytest
-from fakes import manifest_of, write_embeddings, write_pictures
+from fakes import index_rows, index_space, manifest_of, write_embeddings, write_pictures
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from gencv.core import storage, tables
-from gencv.core.embeddings import Embeddings
+from gencv.core.embeddings import Embeddings, matrix
 from gencv.core.errors import BadInput
 from gencv.core.manifest import Manifest
 from gencv.index import layout
-from gencv.index.table import Index
+from gencv.index.table import Index, update
+from gencv.models.encoders import load_encoder
+from gencv.pipelines import embed as embedding
 from gencv.pipelines import index as indexing
-from gencv.pipelines.index import PENDING, WriteUnit, index_embeddings, row_digests, thumbnail
+from gencv.pipelines.embed import embed
+from gencv.pipelines.index import PENDING, index_embeddings, index_manifest, row_digests, thumbnail, units_of
+from gencv.pipelines.parts import PartWork, as_it_is, commit
 
 NUM_PICTURES = 2 * tables.ROWS_PER_PART + 30
 
@@ -47,26 +52,27 @@ def counts(changes: object) -> tuple[int, ...]:
     return tuple(getattr(changes, name) for name in ("added", "changed", "removed", "kept"))
 
 
-def dead_run(embeddings: Embeddings, folder: str, out: str) -> None:
-    """Leave what a killed run leaves: one unit with its note, and one file without."""
-    digests = row_digests(embeddings)
-    work = WriteUnit(folder, out, embeddings.space, True, indexing._units(embeddings.manifest["id"], digests))
-    pending = indexing._pending(out, digests, 0)
-    tables.write_table(work(0), tables.part_path(pending, 0))
-    work(1)
+def wanted_of(embeddings: Embeddings) -> dict[str, str]:
+    return row_digests(embeddings.manifest.table)
 
 
 @pytest.mark.ray
 @pytest.mark.timeout(300)
-def test_an_index_follows_its_embeddings(tmp_path: Path, pictures: list[Path], ray_local: str) -> None:
+def test_an_index_follows_its_embeddings(
+    tmp_path: Path, pictures: list[Path], ray_local: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, out = str(tmp_path / "first"), str(tmp_path / "out")
     embeddings = embeddings_of(pictures[:-30], tmp_path / "first", caption=[["a wave"]] * (NUM_PICTURES - 30))
-    dead_run(embeddings, first, out)
+    with monkeypatch.context() as killed:
+        killed.setattr(indexing, "map_parts", die_after_the_first)
+        with pytest.raises(KeyboardInterrupt):
+            index_embeddings(first, out)
+    assert layout.open_table(out) is None
     changes, facts = index_embeddings(first, out, address=ray_local)
     assert counts(changes) == (NUM_PICTURES - 30, 0, 0, 0)
     assert (facts["parts"], facts["resumed_parts"], facts["bad"]) == (1, 1, [])
     assert not storage.exists(storage.join(out, PENDING))
-    assert Index.open(out).digests() == row_digests(embeddings)
+    assert Index.open(out).digests() == wanted_of(embeddings)
     found = Index.open(out).nearest(embeddings.vectors[300], 1)
     assert found["id"].to_pylist() == [embeddings.manifest["id"][300]]
 
@@ -83,51 +89,71 @@ def test_an_index_follows_its_embeddings(tmp_path: Path, pictures: list[Path], r
     after, facts = index_embeddings(str(tmp_path / "second"), out, address=ray_local)
     assert counts(after) == (29, 5, 10, NUM_PICTURES - 30 - 15)
     assert facts["bad"] == [(uris[-1], "missing")]
-    wanted = row_digests(second)
+    wanted = wanted_of(second)
     del wanted[second.manifest["id"][-1]]
     assert Index.open(out).digests() == wanted
     assert Index.open(out).match("calm", 10).num_rows == 5
 
 
-def test_thumbnails_are_small_jpegs_in_the_shape_of_the_picture(tmp_path: Path) -> None:
-    path = write_pictures(tmp_path, 1, size=(800, 200))[0]
-    made = thumbnail(path.read_bytes())
-    assert isinstance(made, bytes)
-    small = Image.open(io.BytesIO(made))
-    assert (small.format, small.size) == ("JPEG", (256, 64))
-    assert getattr(thumbnail(b"no picture"), "code", None) == "not_an_image"
+def die_after_the_first(work: PartWork, **how: Any) -> dict[str, Any]:
+    """Leave what a killed run leaves: one unit with its note, and one file without."""
+    commit(work, 0, lambda: work.prepare(0))
+    work.prepare(1)
+    raise KeyboardInterrupt
 
 
-def test_a_digest_follows_vector_and_words_and_nothing_else(tmp_path: Path, pictures: list[Path]) -> None:
-    one = embeddings_of(pictures[:3], tmp_path / "a")
-    digests = row_digests(one)
-    table = one.manifest.table
-    other = table.set_column(table.column_names.index("group"), "group", pa.array(["x"] * 3))
-    assert row_digests(replace(one, manifest=Manifest(other))) == digests
-    captioned = table.set_column(
-        table.column_names.index("caption"), "caption", pa.array([["new"], [], []], pa.list_(pa.string()))
+def test_a_manifest_is_encoded_as_embed_does(
+    tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_encoder("starter", device="cpu")
+    manifest_of(pictures[:20]).save(str(tmp_path / "m"))
+    for module in (indexing, embedding):
+        monkeypatch.setattr(module, "map_parts", in_process)
+    embed(str(tmp_path / "m"), Manifest.load(str(tmp_path / "m")), encoder, str(tmp_path / "e"))
+    changes, _ = index_manifest(str(tmp_path / "m"), encoder, str(tmp_path / "out"))
+    assert changes.added == 20
+    embeddings = Embeddings.load(str(tmp_path / "e"))
+    index = Index.open(str(tmp_path / "out"))
+    assert index.space == embeddings.space
+    np.testing.assert_array_equal(
+        matrix(index.rows(embeddings.manifest["id"], ["vector"])["vector"], index.space.dim), embeddings.vectors
     )
-    changed = row_digests(replace(one, manifest=Manifest(captioned)))
+    again, _ = index_embeddings(str(tmp_path / "e"), str(tmp_path / "out"))
+    assert counts(again) == (0, 0, 0, 20)
+
+
+def in_process(work: PartWork, **how: Any) -> dict[str, Any]:
+    infer = work.build("cpu", 0) if work.build else as_it_is
+    for part in range(work.num_parts):
+        commit(work, part, lambda part=part: infer(work.prepare(part)))
+    return {}
+
+
+def test_thumbnails_are_small_jpegs_in_the_shape_of_the_picture() -> None:
+    small = Image.open(io.BytesIO(thumbnail(np.zeros((200, 800, 3), np.uint8))))
+    assert (small.format, small.size) == ("JPEG", (256, 64))
+
+
+def test_a_digest_follows_what_is_said_of_a_picture_and_nothing_else(pictures: list[Path]) -> None:
+    table = manifest_of(pictures[:3]).table
+    digests = row_digests(table)
+    assert row_digests(table.set_column(table.column_names.index("group"), "group", pa.array(["x"] * 3))) == digests
+    captions = pa.array([["new"], [], []], pa.list_(pa.string()))
+    changed = row_digests(table.set_column(table.column_names.index("caption"), "caption", captions))
     assert [changed[key] == digests[key] for key in digests] == [False, True, True]
-    turned = row_digests(replace(one, vectors=-one.vectors))
-    assert not set(turned.values()) & set(digests.values())
-    failed = row_digests(replace(one, errors=[None, "corrupt", None]))
-    assert list(failed) == [one.manifest["id"][0], one.manifest["id"][2]]
 
 
-def test_units_are_whole_parts_and_as_large_as_a_file_at_most() -> None:
-    ids = [f"{number}" for number in range(256 * 200)]
-    units = indexing._units(ids, dict.fromkeys(ids, "d"))
-    assert [row_id for unit in units for _, rows in unit for row_id in rows] == ids
-    assert {len(unit) for unit in units[:-1]} == {3}
-    assert indexing._units(ids, {"700": "d"}) == [[(2, {"700": "d"})]]
+@given(rows=st.sets(st.integers(0, 2000)).map(sorted), unit_rows=st.integers(1, 700))
+def test_units_hold_every_row_once_and_in_order(rows: list[int], unit_rows: int) -> None:
+    units = units_of(rows, unit_rows)
+    found = [[part * tables.ROWS_PER_PART + place for part, places in unit for place in places] for unit in units]
+    assert [row for unit in found for row in unit] == rows
+    assert all(len(unit) == unit_rows for unit in found[:-1])
 
 
 def test_an_index_of_another_encoder_is_left_alone(tmp_path: Path, pictures: list[Path]) -> None:
-    one = embeddings_of(pictures[:3], tmp_path / "a")
-    out = str(tmp_path / "out")
-    rows, _ = WriteUnit(str(tmp_path / "a"), out, one.space, True, []).rows_of(0, row_digests(one))
-    other = replace(one.space, weights="other")
-    lance.write_dataset(rows.replace_schema_metadata(layout.row_schema(other).metadata), layout.table_path(out))
+    embeddings_of(pictures[:3], tmp_path / "a")
+    rows = index_rows(3, dim=16)
+    update(str(tmp_path / "out"), index_space(16, weights="other"), [rows], set(rows["id"].to_pylist()))
     with pytest.raises(BadInput, match="two spaces never mix"):
-        index_embeddings(str(tmp_path / "a"), out)
+        index_embeddings(str(tmp_path / "a"), str(tmp_path / "out"))

@@ -43,6 +43,15 @@ def test_as_many_actors_as_asked_for_do_the_work(tmp_path: Path, ray_local: str,
     assert len(set(done["pid"].to_pylist())) <= workers
 
 
+def test_a_single_part_needs_no_cluster(tmp_path: Path) -> None:
+    work = PartWork(name="test", out_dir=str(tmp_path), num_parts=1, prepare=prepare, build=build)
+    done = map_parts(work, address="local")
+    assert (done["parts"], done["rows"]) == (1, 3)
+    assert tables.read_parts(str(tmp_path))["pid"].to_pylist() == [os.getpid()] * 3
+    with pytest.raises(GencvError, match="not there"):
+        map_parts(PartWork(name="test", out_dir=str(tmp_path / "b"), num_parts=1, prepare=fail), address="local")
+
+
 def fail(*_: object) -> pa.Table:
     raise BadInput("This folder is not there.")
 

@@ -56,15 +56,15 @@ def test_the_same_configuration_goes_on_and_another_is_refused(tmp_path: Path) -
 def test_what_is_brought_up_to_date_takes_its_folder_over_and_no_other(tmp_path: Path) -> None:
     out = str(tmp_path / "index")
     for config, digest in ((Config(out=out), "one"), (Config(out=out, seed=1), "another")):
-        Run("test", config).renew("manifest", manifest=digest)
+        Run("test", config).renew(["manifest"], manifest=digest)
     kept = json.loads((tmp_path / "index" / "config.json").read_text())
     assert kept["config"]["seed"] == 1 and kept["inputs"] == {"manifest": "another"}
     with pytest.raises(RunConflict, match="holds another run, of test"):
-        Run("embed", Config(out=out)).renew("manifest", manifest="one")
+        Run("embed", Config(out=out)).renew(["manifest"], manifest="one")
     asked = str(tmp_path / "asked")
     begun(Config(out=asked, manifest=""))  # a run of the same job that only asks
     with pytest.raises(RunConflict, match="holds another run"):
-        Run("test", Config(out=asked)).renew("manifest", manifest="one")
+        Run("test", Config(out=asked)).renew(["manifest"], manifest="one")
 
 
 def test_a_run_fails_for_bad_pictures_only_after_it_is_written(tmp_path: Path) -> None:
