@@ -48,16 +48,14 @@ class PartWork:
 def map_parts(work: PartWork, *, address: str | None = None, workers: int = 0) -> dict[str, Any]:
     """Do the parts that are not there yet; returns {"parts", "rows", "seconds", "resumed_parts"} of this call.
 
-    workers: inference actors (0: one a GPU, else one a CPU). Connects to the cluster only if there is work; a single
-    part, which one worker would do alone, is done here where no cluster is running. Raises GencvError with the
-    sentence of an error of ours in a worker.
+    workers: inference actors (0: one a GPU, else one a CPU). Connects to the cluster only if there is work for it.
+    Raises GencvError with the sentence of an error of ours in a worker.
     """
     done = set(tables.parts_in(work.out_dir))
     todo = [part for part in range(work.num_parts) if part not in done]
     started, rows = time.monotonic(), 0
-    results = results_here if len(todo) == 1 and not cluster.is_there(address) else results_of_cluster
     with tqdm(total=len(todo), desc=work.name, unit="part", mininterval=2, disable=not todo) as progress:
-        for result in results(work, todo, address, workers):
+        for result in results_of(work, todo, address, workers):
             if result["failure"]:
                 raise GencvError(result["failure"])
             rows += int(result["rows"])
@@ -70,24 +68,26 @@ def map_parts(work: PartWork, *, address: str | None = None, workers: int = 0) -
     }
 
 
-def results_of_cluster(work: PartWork, todo: list[int], address: str | None, workers: int) -> Iterator[dict[str, Any]]:
-    """Yield {"part", "rows", "failure"} of each part as it is done, starting a local cluster if there is none."""
-    if todo:
-        cluster.connect(address)
-        for some in plan(work, todo, workers).iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            assert isinstance(some, pa.Table)
-            yield from some.to_pylist()
+def results_of(work: PartWork, todo: list[int], address: str | None, workers: int) -> Iterator[dict[str, Any]]:
+    """Yield {"part", "rows", "failure"} of each part as it is done.
 
+    A single part goes to one worker in any case. It is done here, which saves the start of that worker, unless it is to
+    be inferred and the cluster has GPUs.
+    """
+    if not todo:
+        return
+    if len(todo) == 1 and not (work.build and cluster.is_there(address) and cluster.num_gpus()):
+        device = "cpu"
+        if work.build:
+            from gencv.models.encoders import pick_device  # brings torch, which half of the jobs never need
 
-def results_here(work: PartWork, todo: list[int], *_: Any) -> Iterator[dict[str, Any]]:
-    """Do the same in this process, with the threads that a lonely worker gets."""
-    device = "cpu"
-    if work.build:
-        from gencv.models.encoders import pick_device  # brings torch, which half of the jobs never need
-
-        device = pick_device("auto")
-    actor = WholeActor(work, device, os.cpu_count() or 1)
-    return (actor({"part": part}) for part in todo)
+            device = pick_device("auto")
+        yield WholeActor(work, device, os.cpu_count() or 1)({"part": todo[0]})
+        return
+    cluster.connect(address)
+    for some in plan(work, todo, workers).iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        assert isinstance(some, pa.Table)
+        yield from some.to_pylist()
 
 
 def plan(work: PartWork, todo: list[int], workers: int) -> ray.data.Dataset:

@@ -43,13 +43,20 @@ def test_as_many_actors_as_asked_for_do_the_work(tmp_path: Path, ray_local: str,
     assert len(set(done["pid"].to_pylist())) <= workers
 
 
-def test_a_single_part_needs_no_cluster(tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", ["local", None])
+def test_a_single_part_is_done_here(tmp_path: Path, ray_local: str, given: str | None) -> None:
     work = PartWork(name="test", out_dir=str(tmp_path), num_parts=1, prepare=prepare, build=build)
-    done = map_parts(work, address="local")
+    done = map_parts(work, address=given)
     assert (done["parts"], done["rows"]) == (1, 3)
     assert tables.read_parts(str(tmp_path))["pid"].to_pylist() == [os.getpid()] * 3
     with pytest.raises(GencvError, match="not there"):
-        map_parts(PartWork(name="test", out_dir=str(tmp_path / "b"), num_parts=1, prepare=fail), address="local")
+        map_parts(PartWork(name="test", out_dir=str(tmp_path / "b"), num_parts=1, prepare=fail), address=given)
+
+
+def test_a_single_part_goes_to_a_gpu_elsewhere(tmp_path: Path, ray_with_gpu: str) -> None:
+    map_parts(PartWork(name="test", out_dir=str(tmp_path), num_parts=1, prepare=prepare, build=build))
+    done = tables.read_parts(str(tmp_path))
+    assert set(done["device"].to_pylist()) == {"cuda"} and os.getpid() not in done["pid"].to_pylist()
 
 
 def fail(*_: object) -> pa.Table:
