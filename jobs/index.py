@@ -36,8 +36,10 @@ from gencv.index.fusion import COPY_COSINE
 from gencv.index.layout import table_path
 from gencv.index.query import Hits, Query, require_region
 from gencv.index.query import run as ask
+from gencv.index.rerank import Rerank
 from gencv.index.table import Index
 from gencv.models.encoders import FOR_SEARCH, load_encoder
+from gencv.models.rerankers import load_reranker
 from gencv.pipelines.index import index_embeddings, index_manifest
 from gencv.plots.atlas import atlas_page
 from gencv.plots.search import duplicates_report, evaluation_report, hits_report, index_report, map_report
@@ -92,6 +94,8 @@ class Config:
     """Rank by the words of the captions as well."""
     collapse: bool = False
     """Show one of those that look the same."""
+    rerank: str = ""
+    """Order the first 50 anew by a network that sees --query and picture together, as Salesforce/blip-itm-base-coco."""
 
     evaluate: bool = False
     """Judge the index by its captions: recall and median rank both ways, and the time of a query."""
@@ -143,6 +147,8 @@ class Config:
                 raise UnknownName("kind of file", self.export, EXPORTS)
             if unfit := {*UPDATES, "evaluate", "map"}.intersection(modes):
                 raise BadInput(f"--export does nothing with --{unfit.pop()}; leave it out.")
+        if self.rerank and self.query is None:
+            raise BadInput("--rerank compares pictures with a text; give it as --query.")
         if self.region and (not self.image or len(self.region) != 4):
             raise BadInput("--region takes four numbers of px, left, top, right, and bottom, of an --image.")
         if not 0 < self.cosine <= 1:
@@ -161,7 +167,7 @@ class Config:
 USED_WITH = {
     **dict.fromkeys(("encoder", "batch_size"), "manifest"),
     **dict.fromkeys(("negative", "region", "text_weight", "image_weight", "negative_weight", "cursor"), "query"),
-    **dict.fromkeys(("where", "k", "hybrid", "collapse"), "query"),
+    **dict.fromkeys(("where", "k", "hybrid", "collapse", "rerank"), "query"),
     "cosine": "duplicates",
     **dict.fromkeys(("projection", "colour"), "map"),
 }
@@ -252,8 +258,9 @@ def search(config: Config, run: Run, index: Index) -> None:
         collapse=config.collapse,
     )
     encoder = load_encoder(index.space.encoder) if query.text or query.negative or pixels is not None else None
+    rerank = Rerank(load_reranker(config.rerank), decode) if config.rerank else None
     started = time.perf_counter()
-    hits = ask(query, index, encoder, Cutoff.load(config.index))
+    hits = ask(query, index, encoder, Cutoff.load(config.index), rerank)
     milliseconds = 1000 * (time.perf_counter() - started)
     rows = rows_of(index, hits)
     for rank, (score, uri) in enumerate(zip(rows["score"].to_pylist(), rows["uri"].to_pylist(), strict=True), 1):
@@ -266,6 +273,7 @@ def search(config: Config, run: Run, index: Index) -> None:
         return
     told = rows.drop_columns("thumbnail")
     said = {"hits": told.to_pylist(), "cursor": hits.cursor, "good": hits.good, "version": hits.version}
+    said["reranker"] = hits.reranker or None
     run.begin(index=f"version {index.version}")
     storage.write_bytes(run.path("hits.json"), json.dumps(said, indent=1).encode())
     if config.export:
@@ -306,9 +314,15 @@ def read_pixels(place: str, region: tuple[int, ...], index: Index) -> np.ndarray
 
 
 def rows_of(index: Index, hits: Hits) -> pa.Table:
-    """Return what the index knows of some hits, with `score` and `copies`, the number that was collapsed into each."""
+    """Return what the index knows of some hits, with `score` and `copies`, the number that was collapsed into each.
+
+    Where a reranker was at work, also with `cosine`, and `reranked`, whether the score is the reranker's.
+    """
     found = index.rows([hit.id for hit in hits.hits], SHOWN)
     found = found.append_column("score", pa.array([hit.score for hit in hits.hits], pa.float32()))
+    if hits.reranker:
+        found = found.append_column("cosine", pa.array([hit.cosine for hit in hits.hits], pa.float32()))
+        found = found.append_column("reranked", pa.array([hit.reranked for hit in hits.hits], pa.bool_()))
     return found.append_column("copies", pa.array([len(hit.copies) for hit in hits.hits], pa.int32()))
 
 

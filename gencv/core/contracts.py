@@ -1,5 +1,6 @@
 """What the floors above promise each other without knowing each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -39,6 +40,19 @@ class Encoder(Protocol):
 
     def texts(self, texts: list[str]) -> np.ndarray:
         """B sentences -> float32 [B, D] of norm 1. Raises NotSupported where there is no text encoder."""
+        ...
+
+
+class Reranker(Protocol):
+    """How well a text and a picture match, seen together, which a comparison of two vectors cannot do."""
+
+    @property
+    def name(self) -> str:
+        """The name that `load_reranker` takes."""
+        ...
+
+    def scores(self, text: str, images: Sequence[np.ndarray]) -> np.ndarray:
+        """A sentence and N pictures, uint8 RGB [H, W, 3] of any size -> float32 [N], P(they match)."""
         ...
 
 

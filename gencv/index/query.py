@@ -29,6 +29,7 @@ from gencv.index.cursors import Cursor
 from gencv.index.cutoff import SHARE, Cutoff
 from gencv.index.filters import parse_filter
 from gencv.index.fusion import Originals, fuse
+from gencv.index.rerank import RERANKED, Rerank, anew
 
 MAX_K = 1_000
 """Hits on a page."""
@@ -111,9 +112,12 @@ class Query:
     def is_text_only(self) -> bool:
         return bool(self.text) and not self.like_id and self.image is None and self.pixels is None
 
-    def digest(self) -> str:
-        """Digest all that decides the order of hits: everything but k and the cursor; 16 hex digits."""
-        said: dict[str, Any] = {}
+    def digest(self, reranker: str = "") -> str:
+        """Digest all that decides the order of hits: everything but k and the cursor; 16 hex digits.
+
+        reranker: the name of the one that orders the first hits anew.
+        """
+        said: dict[str, Any] = {"reranker": reranker}
         for name in (one.name for one in fields(self) if one.name not in ("k", "cursor")):
             value = getattr(self, name)
             if isinstance(value, np.ndarray):
@@ -127,10 +131,12 @@ class Query:
 class Hit:
     id: str
     score: float
-    """What the order goes by: the cosine, or in a hybrid query the fused score."""
+    """What the order goes by: the reranker's P(match) where `reranked`, else the cosine, or in a hybrid query the fused
+    score. Those that are reranked come before all others, whatever these have."""
     cosine: float
     copies: tuple[str, ...] = ()
     """Ids that look the same and are not shown, as far as the listing was read; with `collapse`."""
+    reranked: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,8 @@ class Hits:
     `Cutoff`, and for queries with a picture in them."""
     num_collapsed: int = 0
     """Copies of these hits, together."""
+    reranker: str = ""
+    """The name of the one that ordered the listing's first candidates anew; "" for none."""
 
     @property
     def good(self) -> bool | None:
@@ -160,6 +168,12 @@ class Hits:
     def remarks(self) -> list[str]:
         """Say in sentences what a reader of these hits should know."""
         said = []
+        if self.reranker:
+            num = sum(hit.reranked for hit in self.hits)
+            said.append(
+                f"Re-ranked by {self.reranker}: the first {RERANKED} candidates stand in the order of its P(match), "
+                f"which is the score of {num} of these {len(self.hits)} hits; others keep their own and stand behind."
+            )
         if self.good is False:
             said.append(
                 f"No good match: the best cosine is {self.strength:.3f}, and one unrelated text in {round(1 / SHARE)} "
@@ -170,14 +184,25 @@ class Hits:
         return said
 
 
-def run(query: Query, index: Searched, encoder: Encoder | None = None, cutoff: Cutoff | None = None) -> Hits:
+def run(
+    query: Query,
+    index: Searched,
+    encoder: Encoder | None = None,
+    cutoff: Cutoff | None = None,
+    rerank: Rerank | None = None,
+) -> Hits:
     """Answer one page of a query.
 
-    encoder: needed for texts and pixels, and of the table's space. Raises BadInput for what this table cannot answer:
-    another space, an unknown id or column, a cursor of another query or version.
+    encoder: needed for texts and pixels, and of the table's space. rerank: orders the first RERANKED candidates anew,
+    copies included. Raises BadInput for what this table cannot answer: another space, an unknown id or column, a cursor
+    of another query, reranker, or version.
     """
+    if rerank is not None and not query.text:
+        raise BadInput("A reranker compares pictures with a text; give a text.")
+    reranker = "" if rerank is None else rerank.reranker.name
+    digest = query.digest(reranker)
     where = parse_filter(query.where, index.columns) if query.where else ""
-    start = start_of(query, index)
+    start = start_of(query, index, digest)
     vector = query_vector(query, index, encoder)
     nearest = functools.cache(lambda level: index.nearest(vector, level, where=where))
 
@@ -187,30 +212,35 @@ def run(query: Query, index: Searched, encoder: Encoder | None = None, cutoff: C
             return fuse(ids, index.match(query.text, level, where=where)["id"].to_pylist())
         return list(zip(ids, scores, strict=True))
 
-    order = (found for found in listing(ranked) if found[0] != query.like_id)
-    hits, following = cut(described(order, index) if query.collapse else plain(order), start, query.k)
-    if query.hybrid and hits:
+    order: Iterator[tuple[str, float]] = (found for found in listing(ranked) if found[0] != query.like_id)
+    # Behind the first ones their order counts only where it says which of two copies is the original.
+    if rerank is not None and (start < RERANKED or query.collapse):
+        order = anew(order, query.text, index, rerank)
+    entries = described(order, index) if query.collapse else plain(order)
+    hits, following = cut(entries, start, query.k, 0 if rerank is None else RERANKED)
+    if (query.hybrid or rerank is not None) and hits:
         cosines = vectors_of([hit.id for hit in hits], index) @ vector
         hits = [replace(hit, cosine=float(cosine)) for hit, cosine in zip(hits, cosines, strict=True)]
     judged = cutoff if query.is_text_only else None
     best = max(nearest(LEVELS[0])["score"].to_pylist(), default=-1.0)
     return Hits(
         hits=hits,
-        cursor="" if following is None else str(Cursor(index.version, query.digest(), following)),
+        cursor="" if following is None else str(Cursor(index.version, digest, following)),
         version=index.version,
         strength=None if judged is None else best,
         level=None if judged is None else judged.level,
         chance=None if judged is None else judged.chance(best),
         num_collapsed=sum(len(hit.copies) for hit in hits),
+        reranker=reranker,
     )
 
 
-def start_of(query: Query, index: Searched) -> int:
-    """Return the rank that a page begins with. Raises BadInput for a cursor that is none of this query's."""
+def start_of(query: Query, index: Searched, digest: str) -> int:
+    """Return the rank that a page begins with. Raises BadInput for a cursor that is none of this query's digest."""
     if not query.cursor:
         return 0
     cursor = Cursor.parse(query.cursor)
-    cursor.require(query.digest(), index.version, LEVELS[-1])
+    cursor.require(digest, index.version, LEVELS[-1])
     return cursor.offset
 
 
@@ -273,8 +303,11 @@ def described(order: Iterator[tuple[str, float]], index: Searched) -> Iterator[E
             yield name, score, original
 
 
-def cut(entries: Iterable[Entry], start: int, k: int) -> tuple[list[Hit], int | None]:
-    """Return k originals from rank `start` on with their copies so far, and the next one's rank, None at the end."""
+def cut(entries: Iterable[Entry], start: int, k: int, num_reranked: int) -> tuple[list[Hit], int | None]:
+    """Return k originals from rank `start` on with their copies so far, and the next one's rank, None at the end.
+
+    num_reranked: how many of the first entries have a reranker's score.
+    """
     page: dict[int, Hit] = {}
     num_originals = 0
     following = None
@@ -288,7 +321,7 @@ def cut(entries: Iterable[Entry], start: int, k: int) -> tuple[list[Hit], int | 
             following = rank
             break
         if rank >= start:
-            page[num_originals] = Hit(name, score, score)
+            page[num_originals] = Hit(name, score, score, reranked=rank < num_reranked)
         num_originals += 1
     return list(page.values()), following
 

@@ -144,13 +144,64 @@ def build_timm(name: str, num_outputs: int, weights: str) -> Classifier:
     return Classifier(network, num_outputs, Blueprint("timm", {"architecture": name}), transform)
 
 
-def from_folder(folder: Path, build: Callable[[], T]) -> T:
+def from_folder(folder: Path, build: Callable[[], T], what: str = "image classifier") -> T:
     """Build from a local folder. Raises BadInput in one sentence if its files are damaged or mean something else."""
     try:
         return build()
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         why = str(error).strip().partition("\n")[0]
-        raise BadInput(f"{folder} holds no image classifier that can be loaded: {why}") from None
+        raise BadInput(f"{folder} holds no {what} that can be loaded: {why}") from None
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where the files of a transformers network are had: from a local folder if they are there, else from the hub."""
+
+    name: str
+    folder: Path
+    what: str
+    """What they should hold."""
+
+    @property
+    def is_local(self) -> bool:
+        return (self.folder / "config.json").exists()
+
+    @property
+    def place(self) -> str:
+        """What `from_pretrained` takes."""
+        return str(self.folder) if self.is_local else self.name
+
+    def get(self, build: Callable[[], T], files: str = "config.json and model.safetensors") -> T:
+        """Build from `place`. Raises BadInput for a damaged folder, ModelUnavailable where the hub gives nothing."""
+        if self.is_local:
+            return from_folder(self.folder, build, self.what)
+        return fetch(self.name, self.folder, build, files)
+
+    def require_safetensors(self, otherwise: str = "") -> None:
+        """Raise BadInput for a folder without them. otherwise: what else can be done."""
+        if self.is_local and not any(self.folder.glob("*.safetensors")):
+            raise BadInput(
+                f"{self.folder} holds no .safetensors file (pickled weights are not read); save the network with "
+                f"safe_serialization{otherwise}."
+            )
+
+
+def find_published(name: str, what: str = "image classifier") -> Published:
+    """Find a transformers network by its hub id or folder, and keep the library quiet from here on.
+
+    Raises BadInput for a path that is no such folder.
+    """
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    is_path = name.startswith("/")
+    published = Published(name, Path(name) if is_path else models_dir() / "transformers" / name, what)
+    if is_path and not published.is_local:
+        raise BadInput(
+            f"{published.folder} holds no config.json; give a folder that transformers' save_pretrained wrote."
+        )
+    return published
 
 
 def from_timm(config: dict[str, Any], num_outputs: int) -> torch.nn.Module:
@@ -163,26 +214,12 @@ def from_timm(config: dict[str, Any], num_outputs: int) -> torch.nn.Module:
 def build_transformers(name: str, num_outputs: int, weights: str) -> Classifier:
     """Load a transformers classifier; its last layer is replaced where it has another number of outputs."""
     from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    folder = Path(name) if name.startswith("/") else models_dir() / "transformers" / name
-    local = (folder / "config.json").exists()
-    place = str(folder) if local else name
-    if name.startswith("/") and not local:
-        raise BadInput(f"{folder} holds no config.json; give a folder that transformers' save_pretrained wrote.")
-
-    def get(build: Callable[[], T]) -> T:
-        return from_folder(folder, build) if local else fetch(name, folder, build, "config.json and model.safetensors")
-
-    config = get(lambda: AutoConfig.from_pretrained(place))
-    if local and weights == "pretrained" and not any(folder.glob("*.safetensors")):
-        raise BadInput(
-            f"{folder} holds no .safetensors file (pickled weights are not read); save the network with "
-            "safe_serialization, or give --weights random to start from its configuration."
-        )
+    published = find_published(name)
+    place = published.place
+    config = published.get(lambda: AutoConfig.from_pretrained(place))
     if weights == "pretrained":
+        published.require_safetensors(", or give --weights random to start from its configuration")
         require_our_order(name, [str(config.id2label[place]) for place in sorted(config.id2label)], num_outputs)
     config.num_labels = num_outputs
 
@@ -193,9 +230,9 @@ def build_transformers(name: str, num_outputs: int, weights: str) -> Classifier:
         return network
 
     if weights == "random":
-        network = get(lambda: from_transformers(config.to_dict(), num_outputs))
+        network = published.get(lambda: from_transformers(config.to_dict(), num_outputs))
     else:
-        network = get(build).float()
+        network = published.get(build).float()
     try:
         processor = AutoImageProcessor.from_pretrained(place, use_fast=False).to_dict()
     except (OSError, ValueError, ImportError):  # a folder with a configuration alone

@@ -29,7 +29,9 @@ def hits_report(asked: str, rows: pa.Table, *, where: str, remarks: Sequence[str
     report.headline("Hits", rows.num_rows)
     scores = rows["score"].to_pylist()
     if scores:
-        report.headline("Best score", scores[0], "cosine, or the sum of reciprocal ranks with --hybrid")
+        report.headline(
+            "Best score", scores[0], "cosine, the sum of reciprocal ranks with --hybrid, or P(match) with --rerank"
+        )
     report.section("What was found", "Best first, left to right.")
     for remark in remarks:
         report.note(remark)

@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from fakes import manifest_of, write_embeddings
+from fakes import GreenReranker, manifest_of, write_embeddings
 from PIL import Image
 
 from gencv.core.embeddings import Space
 from gencv.core.errors import ModelUnavailable
 from gencv.core.manifest import Manifest
 from gencv.images.transform import Transform
-from gencv.models import encoders
+from gencv.models import encoders, rerankers
 from gencv.pipelines import index as indexing
 from gencv.pipelines.parts import PartWork, as_it_is, commit
 
@@ -149,6 +149,25 @@ def test_a_sentence_finds_its_pictures_and_leaves_a_page(job: Job, made: Manifes
     assert code == 0 and "red-" not in stdout, "the second page begins behind the four red ones"
 
 
+def test_a_reranker_orders_the_hits_anew_and_is_named(
+    job: Job, made: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rerankers, "load_reranker", lambda name, **how: GreenReranker(name))
+    flags = ("--index", tmp_path / "index", "--query", "a red wall", "-k", "4")
+    code, stdout, stderr = job("index", *flags, "--rerank", "some/blip", "--out", tmp_path / "found")
+    assert code == 0, stderr
+    told = json.loads((tmp_path / "found/hits.json").read_text())
+    assert told["reranker"] == "some/blip" and {hit["generator"] for hit in told["hits"]} == {"green"}
+    assert all(hit["reranked"] and hit["score"] > 0.6 > hit["cosine"] for hit in told["hits"])
+    said = "Re-ranked by some/blip"
+    assert said in stdout and said in (tmp_path / "found/report.html").read_text()
+    code, _, stderr = job("index", *flags, "--cursor", told["cursor"])
+    assert code == 2 and "another query" in stderr
+    job("index", *flags, "--out", tmp_path / "plain")
+    told = json.loads((tmp_path / "plain/hits.json").read_text())
+    assert told["reranker"] is None and "reranked" not in told["hits"][0]
+
+
 def test_pictures_regions_and_ids_are_asked_with(job: Job, made: Manifest, tmp_path: Path) -> None:
     half = np.zeros((48, 64, 3), np.uint8)
     half[:, :32], half[:, 32:] = COLOURS["green"], COLOURS["blue"]
@@ -224,6 +243,8 @@ def test_an_export_has_every_row(job: Job, made: Manifest, tmp_path: Path) -> No
         (["--index", "i", "--map", "--export", "csv", "--out", "o"], "--export does nothing with --map"),
         (["--index", "i", "--query", "x", "--region", "1", "2", "3", "4"], "of an --image"),
         (["--index", "i", "--map", "--projection", "pca", "--out", "o"], "tsne, umap"),
+        (["--index", "i", "--image", "x.png", "--rerank", "some/blip"], "give it as --query"),
+        (["--index", "i", "--map", "--rerank", "some/blip", "--out", "o"], "--rerank does nothing without --query"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(
@@ -247,6 +268,7 @@ def test_what_cannot_be_done_is_one_sentence(
         (["--query", "x", "--cursor", "nonsense"], "is no cursor"),
         (["--image", "none.png"], "not there"),
         (["--like", "nobody"], "no picture"),
+        (["--query", "x", "--rerank", "best"], "Unknown reranker 'best'"),
         (["--map", "--colour", "taste"], "Unknown column"),
     ],
 )
