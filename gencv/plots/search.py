@@ -52,12 +52,14 @@ def add_hits(report: Report, rows: pa.Table) -> None:
         for score, caption, uri in zip(scores, captions, uris, strict=True)
     ]
     report.figures({"hits": sheet_of(some, words[: some.num_rows])})
-    table = [[k, *line] for k, line in enumerate(zip(scores, captions, uris, rows["id"].to_pylist(), strict=True), 1)]
-    report.table(["", "score", "caption", "picture", "id"], table)
+    columns = {"": range(1, len(uris) + 1), "score": scores, "picture": uris, "id": rows["id"].to_pylist()}
+    if any(captions):
+        columns["caption"] = captions
+    report.table(list(columns), [list(line) for line in zip(*columns.values(), strict=True)])
 
 
 def sheet_of(rows: pa.Table, words: Sequence[str], columns: int = 5) -> bytes:
-    """Draw the thumbnails of some rows, words under each; a grey one where a thumbnail is missing."""
+    """Draw the thumbnails of some rows, words under each; a grey tile where a thumbnail is missing."""
     pictures = [thumbnail(data) for data in rows["thumbnail"].to_pylist()]
     return draw_tiles([Tile(image, text) for image, text in zip(pictures, words, strict=True)], columns, 900)
 
