@@ -188,6 +188,7 @@ def main(config: Config, run: Run) -> None:
 def bring_up_to_date(config: Config, run: Run) -> None:
     """Index what is new or changed, remove what is gone, and measure what unrelated texts reach."""
     how: dict[str, Any] = {"address": config.address, "workers": config.workers}
+    encoder: Encoder | None
     if config.manifest:
         manifest = Manifest.load(config.manifest)
         encoder = open_encoder(config)
@@ -196,7 +197,7 @@ def bring_up_to_date(config: Config, run: Run) -> None:
         without = manifest.bad()
     else:
         manifest, made, space = read_vectors(config.embeddings, ["id", "error"])
-        encoder = load_encoder(space.encoder)
+        encoder = None
         run.renew(UPDATES, manifest=manifest.digest(), space=space.digest())
         changes, done = index_embeddings(config.embeddings, run.dir, **how)
         without = [(uri, error) for uri, error in zip(manifest["uri"], made["error"].to_pylist(), strict=True) if error]
@@ -230,9 +231,10 @@ def open_encoder(config: Config) -> Encoder:
         return load_encoder("starter")
 
 
-def measure_cutoff(index: Index, encoder: Encoder) -> None:
+def measure_cutoff(index: Index, encoder: Encoder | None) -> None:
     """Measure from which score a match is good, where the encoder takes texts and there are pictures enough."""
     try:
+        encoder = encoder or load_encoder(index.space.encoder)
         drawn = draw_ids(index, 0, "cutoff", MAX_PICTURES)
         vectors = matrix(index.rows(drawn, ["vector"])["vector"], index.space.dim)
         calibrate(encoder, vectors, index.num_rows).save(index.folder)

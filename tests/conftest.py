@@ -4,7 +4,8 @@ import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -46,6 +47,34 @@ def start_ray(num_gpus: int) -> str:
         how = {"include_dashboard": False, "logging_level": logging.ERROR, "log_to_driver": False}
         ray.init("local", num_cpus=2, num_gpus=num_gpus, **how)
     return str(ray.get_runtime_context().gcs_address)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """HOST:PORT of a store that speaks S3 over plain HTTP: $GENCV_TEST_S3, with credentials of its own, else moto's."""
+    if given := os.environ.get("GENCV_TEST_S3"):
+        yield given
+        return
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty bucket, as a URI with its options."""
+    from pyarrow import fs
+
+    if "GENCV_TEST_S3" not in os.environ:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    bucket = f"gencv-{uuid.uuid4().hex[:12]}"
+    how = {"endpoint_override": s3_server, "scheme": "http", "region": "us-east-1"}
+    fs.S3FileSystem(allow_bucket_creation=True, **how).create_dir(bucket)
+    return f"s3://{bucket}?" + "&".join(f"{name}={value}" for name, value in how.items())
 
 
 @pytest.fixture

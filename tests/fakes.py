@@ -78,7 +78,9 @@ def write_embeddings(of: Manifest, vectors: np.ndarray, folder: Path, *, weights
     columns = {"id": of["id"], "vector": vector_column(vectors)}
     schema = vector_schema(vectors.shape[1])
     table = pa.table({name: columns.get(name, [None] * len(of)) for name in schema.names}, schema)
-    tables.write_table(table, tables.part_path(str(folder / VECTORS), 0))
+    for part in range(of.num_parts):
+        rows = table.slice(part * tables.ROWS_PER_PART, tables.ROWS_PER_PART)
+        tables.write_table(rows, tables.part_path(str(folder / VECTORS), part))
     space = Space(encoder="fake", weights=weights, dim=vectors.shape[1], transform={})
     storage.write_bytes(str(folder / SPACE), json.dumps(space.to_dict()).encode())
 

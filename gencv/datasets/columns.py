@@ -102,7 +102,8 @@ def records(
 
 
 def absolute(path: str, folder: str) -> str:
-    """Return a path as it is if it is absolute or a URI, else from `folder`."""
+    """Return a path as it is if it is absolute or a URI, else from `folder`. Raises BadInput for one with keys."""
+    storage.require_no_keys(path)
     if storage.is_uri(path) or path.startswith("/"):
         return path
     joined = storage.join(folder, path)

@@ -23,13 +23,6 @@ FACTS = b"gencv"
 """The key of the table's own metadata that holds the space."""
 MAGIC = b"LANC"
 """The last bytes of each of Lance's files."""
-OPTIONS = {
-    "region": "aws_region",
-    "endpoint_override": "aws_endpoint",
-    "access_key": "aws_access_key_id",
-    "secret_key": "aws_secret_access_key",
-}
-"""What a URI's options are called by Arrow, and by Lance."""
 
 
 def row_schema(space: Space) -> pa.Schema:
@@ -58,13 +51,17 @@ def table_path(folder: str) -> str:
 
 
 def lance_address(location: str) -> dict[str, Any]:
-    """Return {"uri", "storage_options"} as Lance takes a location."""
+    """Return {"uri", "storage_options"} as Lance takes a location, of which Arrow's options are part."""
     if not storage.is_uri(location):
         return {"uri": location, "storage_options": None}
     given = {key: values[0] for key, values in parse_qs(urlsplit(location).query).items()}
-    options = {OPTIONS[key]: value for key, value in given.items() if key in OPTIONS}
-    if given.get("scheme") == "http":
-        options["allow_http"] = "true"
+    options: dict[str, str] = {}
+    if "region" in given:
+        options["aws_region"] = given["region"]
+    if endpoint := given.get("endpoint_override"):
+        scheme = given.get("scheme", "https")
+        options["aws_endpoint"] = endpoint if storage.is_uri(endpoint) else f"{scheme}://{endpoint}"
+        options["allow_http"] = str(options["aws_endpoint"].startswith("http://")).lower()
     return {"uri": location.partition("?")[0], "storage_options": options or None}
 
 
@@ -81,7 +78,10 @@ def open_table(folder: str, version: int | None = None) -> lance.LanceDataset | 
     try:
         table = lance.dataset(**lance_address(place))
     except BaseException as error:  # a damaged file may end in a panic of Lance, which is no Exception
-        raise _broken(error, _newest_manifest(place)) from None
+        manifest = _newest_manifest(place)
+        if storage.is_uri(folder) and _is_whole(*storage.open_at(manifest)):
+            raise _unreachable(error, folder) from None
+        raise _broken(error, manifest) from None
     if version is not None and version != table.version:
         if version not in {known["version"] for known in table.versions()}:
             raise BadInput(
@@ -124,12 +124,14 @@ def reading(table: lance.LanceDataset, folder: str) -> Iterator[None]:
             raise
         place = table_path(folder)
         damaged = missing_file(table, place) or damaged_index(place) or unreadable_file(table, place)
+        if not damaged and storage.is_uri(folder):
+            raise _unreachable(error, folder) from None
         raise _broken(error, damaged or place) from None
 
 
 def missing_file(table: lance.LanceDataset, place: str) -> str | None:
     """Return the first file of a version that is not there or not of its size, with what is wrong; one listing."""
-    sizes = _sizes(storage.join(place, "data"))
+    sizes = storage.sizes_in(storage.join(place, "data"))
     for fragment in table.get_fragments():
         for file in fragment.metadata.files:
             size = sizes.get(str(file.path))
@@ -156,17 +158,16 @@ def damaged_index(place: str) -> str | None:
     """Return the first index file that does not end as Lance's files do."""
     system, path = storage.open_at(storage.join(place, "_indices"))
     for info in system.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True)):
-        if info.type == fs.FileType.File and info.extension in ("lance", "idx"):
-            with system.open_input_file(info.path) as file:
-                if file.size() < len(MAGIC) or file.read_at(len(MAGIC), file.size() - len(MAGIC)) != MAGIC:
-                    return f"{info.path} cannot be read"
+        of_lance = info.type == fs.FileType.File and info.extension in ("lance", "idx")
+        if of_lance and not _is_whole(system, info.path):
+            return f"{info.path} cannot be read"
     return None
 
 
-def _sizes(location: str) -> dict[str, int]:
-    system, path = storage.open_at(location)
-    found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
-    return {info.base_name: info.size for info in found}
+def _is_whole(system: fs.FileSystem, path: str) -> bool:
+    with system.open_input_file(path) as file:
+        size = file.size()
+        return bool(size >= len(MAGIC) and file.read_at(len(MAGIC), size - len(MAGIC)) == MAGIC)
 
 
 def _newest_manifest(place: str) -> str:
@@ -174,8 +175,22 @@ def _newest_manifest(place: str) -> str:
     return storage.join(place, "_versions", storage.names_in(storage.join(place, "_versions"))[0])
 
 
+def _unreachable(error: BaseException, folder: str) -> BadInput:
+    """Return what is raised where nothing is damaged, but a store does not answer as it should."""
+    return BadInput(f"The index in {folder} cannot be read just now ({first_line(error)}).")
+
+
 def _broken(error: BaseException, where: str) -> BaseException:
     if isinstance(error, KeyboardInterrupt | SystemExit):
         return error
-    detail = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    return BrokenIndex(f"{where}: the index is damaged, index anew into a new folder ({detail}).")
+    return BrokenIndex(f"{where}: the index is damaged, index anew into a new folder ({first_line(error)}).")
+
+
+def is_conflict(error: OSError) -> bool:
+    """Say whether Lance refused a commit because another one came first."""
+    return any(words in first_line(error).lower() for words in ("conflict", "already exists"))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the beginning of what an error says: Lance goes on with places in its own source."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -218,7 +218,10 @@ def commit(
             "removed": len(addresses) - changed,
             "kept": len(ids) - len(addresses),
         }
-    table = upkeep.keep_up(table, alone=not storage.is_uri(folder))
+    try:
+        table = upkeep.keep_up(table, alone=not storage.is_uri(folder))
+    except OSError as error:
+        raise _unwritten(folder, error) from None
     return Changes(**changes, version=int(table.version))
 
 
@@ -252,7 +255,7 @@ def _commit(folder: str, operation: lance.LanceOperation.BaseOperation, version:
     """Commit on top of a version, 0 for a new table, or raise BadInput if another writer was there first."""
     newest = layout.open_table(folder)
     if (0 if newest is None else newest.version) != version:
-        raise BadInput(_overtaken(folder))
+        raise overtaken(folder)
     address = layout.lance_address(layout.table_path(folder))
     try:
         return lance.LanceDataset.commit(
@@ -263,11 +266,11 @@ def _commit(folder: str, operation: lance.LanceOperation.BaseOperation, version:
 
 
 def _unwritten(folder: str, error: OSError) -> BadInput:
-    detail = str(error).splitlines()[0]
-    if "conflict" in detail.lower() or "already exists" in detail.lower():
-        return BadInput(_overtaken(folder))
-    return BadInput(f"The index in {folder} cannot be written ({detail}).")
+    if layout.is_conflict(error):
+        return overtaken(folder)
+    return BadInput(f"The index in {folder} cannot be written ({layout.first_line(error)}).")
 
 
-def _overtaken(folder: str) -> str:
-    return f"Another writer changed the index in {folder} meanwhile; run the same command again."
+def overtaken(folder: str) -> BadInput:
+    """Return what is raised where another writer was there first."""
+    return BadInput(f"Another writer changed the index in {folder} meanwhile; run the same command again.")

@@ -9,6 +9,8 @@ from typing import Any
 
 import lance
 
+from gencv.index import layout
+
 EXACT_ROWS = 20_000
 """Up to so many rows every vector is compared: 15 ms at 512 dimensions, and no neighbour is missed."""
 LIST_ROWS = 4_096
@@ -36,10 +38,16 @@ VECTOR_INDEX, ID_INDEX, CAPTION_INDEX = "vector_idx", "id_idx", "caption_idx"
 def keep_up(table: lance.LanceDataset, *, alone: bool) -> lance.LanceDataset:
     """Bring a table's files and indices up to date; returns its newest version.
 
-    alone: nobody else can be writing, so that files of dead writers may be removed at once instead of in a week.
+    alone: nobody else can be writing, so that files of dead writers may be removed at once instead of in a week. Where
+    somebody can, a step that meets another commit is left to the next call.
     """
-    compact(table)
-    index(table)
+    for step in (compact, index):
+        try:
+            step(table)
+        except OSError as error:
+            if alone or not layout.is_conflict(error):
+                raise
+            table.checkout_latest()
     remove_old(table, now=datetime.now(UTC), alone=alone)
     return table
 

@@ -26,7 +26,7 @@ from gencv.images.degrade import encode_jpeg, fit
 from gencv.images.transform import Transform
 from gencv.index import layout, upkeep
 from gencv.index.lock import writing
-from gencv.index.table import Changes, Index, Written, commit, write_rows
+from gencv.index.table import Changes, Index, Written, commit, overtaken, write_rows
 from gencv.models.encoders import load_encoder
 from gencv.pipelines.embed import BATCH_SIZE, in_batches
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
@@ -211,6 +211,8 @@ def _bring_up_to_date(
                 workers=workers,
             )
         notes = list(tables.iterate_parts(notes_dir))
+        if len(notes) < len(units):  # on an object store, where no lock keeps another writer from tidying up
+            raise overtaken(out)
         changes = commit(out, space, table, written_of(notes), set(wanted))
         storage.remove(storage.join(out, PENDING))
     bad = [(row["uri"], row["error"]) for note in notes for row in note.to_pylist() if row["error"]]

@@ -76,7 +76,7 @@ def results_of(work: PartWork, todo: list[int], address: str | None, workers: in
     """
     if not todo:
         return
-    if len(todo) == 1 and not (work.build and cluster.is_there(address) and cluster.num_gpus()):
+    if len(todo) == 1 and not (cluster.is_there(address) and work.build and cluster.num_gpus()):
         device = "cpu"
         if work.build:
             from gencv.models.encoders import pick_device  # brings torch, which half of the jobs never need

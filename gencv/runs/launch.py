@@ -90,9 +90,12 @@ def revive(kind: Any, value: Any) -> Any:
 def settle(config: Any) -> Any:
     """Return the configuration with absolute paths, for workers elsewhere have another working directory.
 
-    Raises BadInput for a relative --out under `ray job submit`, whose working directory vanishes with the job, and for
-    numbers that cannot be.
+    Raises BadInput for a relative --out under `ray job submit`, whose working directory vanishes with the job, for
+    numbers that cannot be, and for URIs with access keys: here, before any of them is written down.
     """
+    for value in vars(config).values():
+        for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
+            storage.require_no_keys(str(text))
     for name, accepted in LIMITS.items():
         value = getattr(config, name, accepted[0])
         if not accepted[0] <= value <= accepted[1]:

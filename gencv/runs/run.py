@@ -39,7 +39,7 @@ class Run:
     def __init__(self, job: str, config: Any) -> None:
         self.job, self.config, self.dir = job, config, config.out
         self.started_s = time.monotonic()
-        self.inputs: dict[str, str] = {}
+        self.asked: dict[str, Any] = {"job": job, "config": json.loads(json.dumps(asdict(config))), "inputs": {}}
 
     def path(self, *names: str) -> str:
         """Return a place in the run's folder."""
@@ -50,31 +50,24 @@ class Run:
 
         Raises RunConflict with what differs if the folder holds another run, BadInput if it cannot be written.
         """
-        mine, theirs = self._mine(inputs), self._theirs()
-        if theirs is None:
-            storage.write_bytes(self.path("config.json"), json.dumps(mine, indent=1).encode())
-        elif differing := list(differences(theirs, mine)):
+        if differing := differences(self._claimed(inputs), self.asked):
             raise RunConflict(
                 f"{self.dir} holds another run: {'; '.join(differing)}. Choose another --out, or repeat its command."
             )
 
     def renew(self, kept: Sequence[str], **inputs: str) -> None:
-        """Claim the folder of something that each run of a job brings up to date; the last configuration is kept.
+        """Claim the folder of something that each run of a job brings up to date; `finish` keeps this configuration.
 
         kept: options of which such a run of this job has one, and its others have none. Raises RunConflict if the
         folder holds another run, BadInput if it cannot be written.
         """
-        mine, theirs = self._mine(inputs), self._theirs()
-        if theirs is not None and (theirs.get("job") != self.job or not any(map(theirs.get("config", {}).get, kept))):
+        theirs = self._claimed(inputs)
+        if theirs.get("job") != self.job or not any(map(theirs.get("config", {}).get, kept)):
             raise RunConflict(f"{self.dir} holds another run, of {theirs.get('job')}; choose another --out.")
-        storage.write_bytes(self.path("config.json"), json.dumps(mine, indent=1).encode())
 
-    def _mine(self, inputs: dict[str, str]) -> dict[str, Any]:
-        self.inputs = inputs
-        return dict(json.loads(json.dumps({"job": self.job, "config": asdict(self.config), "inputs": inputs})))
-
-    def _theirs(self) -> dict[str, Any] | None:
-        """Return what the folder was claimed for, None if it is empty."""
+    def _claimed(self, inputs: dict[str, str]) -> dict[str, Any]:
+        """Return what the folder was claimed for; this run claims an empty one."""
+        self.asked["inputs"] = inputs
         place = self.path("config.json")
         if storage.exists(place):
             try:
@@ -83,7 +76,11 @@ class Run:
                 raise RunConflict(f"{place} is no configuration that can be read; choose another --out.") from None
         if storage.names_in(self.dir):
             raise RunConflict(f"{self.dir} is not empty and holds no run; choose a new or empty folder as --out.")
-        return None
+        self._keep()
+        return self.asked
+
+    def _keep(self) -> None:
+        storage.write_bytes(self.path("config.json"), json.dumps(self.asked, indent=1).encode())
 
     def finish(
         self,
@@ -94,7 +91,7 @@ class Run:
         bad: Sequence[tuple[str, str]] = (),
         total: int | None = None,
     ) -> None:
-        """Write report.html, then report.json, and hold the run to its limit of bad pictures.
+        """Write config.json, report.html, and then report.json, and hold the run to its limit of bad pictures.
 
         bad: (uri, error code) of every picture that failed, out of `total`. Raises TooManyBad past
         `config.max_bad_fraction`, after everything is written.
@@ -117,11 +114,12 @@ class Run:
             "figures": figures,
             "bad": [{"uri": uri, "error": code} for uri, code in bad[:MAX_BAD_LISTED]],
             "num_bad": len(bad),
-            "inputs": self.inputs,
+            "inputs": self.asked["inputs"],
             "versions": versions,
             "seconds": round(time.monotonic() - self.started_s, 1),
         }
-        report.footer(config=asdict(self.config), inputs=self.inputs, versions=versions)
+        report.footer(config=asdict(self.config), inputs=self.asked["inputs"], versions=versions)
+        self._keep()
         storage.write_bytes(self.path("report.html"), report.html().encode())
         storage.write_bytes(self.path("report.json"), json.dumps(facts, indent=1, default=str).encode())
         if too_many:

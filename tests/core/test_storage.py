@@ -29,6 +29,29 @@ def test_the_options_of_a_uri_stay_behind_the_path() -> None:
     assert storage.join("/", "b") == "/b"
 
 
+@pytest.mark.parametrize(
+    ("location", "has_keys"),
+    [
+        ("s3://bucket/a:b@c?region=x", False),
+        ("hdfs://host:8020/a", False),
+        ("s3://bucket/a?endpoint_override=localhost:9000&scheme=http", False),
+        ("/local/a:b@c", False),
+        ("folder:s3://bucket/a?label=0", False),
+        ("s3://key:hush@bucket/a", True),
+        ("folder:s3://key:hu/sh@bucket/a?label=0", True),
+        ("s3://bucket/a?region=x&secret_key=hush", True),
+        ("s3://bucket/a?access_key=key", True),
+    ],
+)
+def test_a_uri_with_access_keys_is_refused_and_not_repeated(location: str, has_keys: bool) -> None:
+    if not has_keys:
+        storage.require_no_keys(location)
+        return
+    with pytest.raises(BadInput, match="access keys is not accepted") as told:
+        storage.open_at(location)
+    assert "hu" not in str(told.value)
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     place = tmp_path / "file"
     storage.write_bytes(str(place), b"old")

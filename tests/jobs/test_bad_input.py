@@ -49,6 +49,22 @@ def test_an_out_that_cannot_be_written(job: Job, tmp_path: Path) -> None:
     assert "cannot be written" in said
 
 
+@pytest.mark.parametrize("uri", ["s3://key:hush@bucket/a", "s3://key:hu/sh@bucket/a", "s3://bucket/a?secret_key=hush"])
+def test_access_keys_in_a_uri_are_refused_and_not_repeated(job: Job, tmp_path: Path, uri: str) -> None:
+    for name, flags in {
+        "manifest": ["--source", f"folder:{uri}?label=0", "--out", tmp_path / "out"],
+        "embed": ["--manifest", uri, "--encoder", "starter", "--out", tmp_path / "out"],
+        "index": ["--embeddings", tmp_path, "--out", uri],
+    }.items():
+        said = sentence(job(name, *flags))
+        assert "access keys" in said and "hu" not in said
+        assert not (tmp_path / "out").exists()
+    (tmp_path / "table.csv").write_text(f"path,label\n{uri},0\n")
+    said = sentence(job("manifest", "--source", f"table:{tmp_path / 'table.csv'}", "--out", tmp_path / "out"))
+    assert "access keys" in said and "hu" not in said
+    assert not any("hush" in file.read_text(errors="replace") for file in (tmp_path / "out").rglob("*.*"))
+
+
 def test_an_unknown_encoder_probe_split_or_threshold(job: Job, tmp_path: Path) -> None:
     manifest(4).save(str(tmp_path / "m"))
     said = sentence(job("embed", "--manifest", tmp_path / "m", "--encoder", "clip", "--out", tmp_path / "out"))

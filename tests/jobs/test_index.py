@@ -12,10 +12,12 @@ import pytest
 from fakes import GreenReranker, manifest_of, write_embeddings
 from PIL import Image
 
+from gencv.core import storage
 from gencv.core.embeddings import Space
-from gencv.core.errors import ModelUnavailable
+from gencv.core.errors import GencvError, ModelUnavailable
 from gencv.core.manifest import Manifest
 from gencv.images.transform import Transform
+from gencv.index.table import Index
 from gencv.models import encoders, rerankers
 from gencv.pipelines import index as indexing
 from gencv.pipelines.parts import PartWork, as_it_is, commit
@@ -292,3 +294,76 @@ def test_another_space_and_a_folder_of_another_run_are_refused(
     assert code == 2 and "cannot be compared" in stderr
     code, _, stderr = job("index", "--embeddings", tmp_path / "e", "--out", tmp_path / "e")
     assert code == 2 and "holds no run" in stderr
+
+
+def test_a_refused_or_failed_update_leaves_what_the_last_good_one_said(
+    job: Job, made: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> dict[str, bytes]:
+        return {
+            name: (tmp_path / "index" / name).read_bytes() for name in ("config.json", "report.json", "report.html")
+        }
+
+    def fail(work: PartWork, **how: Any) -> None:
+        raise GencvError("The cluster went away.")
+
+    before = said()
+    write_embeddings(made, unit(np.ones((12, 4))), tmp_path / "stranger", weights="v")
+    embed([Path(uri) for uri in made["uri"][1:]], tmp_path / "fewer")
+    code, _, stderr = job("index", "--embeddings", tmp_path / "stranger", "--out", tmp_path / "index")
+    assert code == 2 and "two spaces never mix" in stderr and said() == before
+    with monkeypatch.context() as patched:
+        patched.setattr(indexing, "map_parts", fail)
+        code, _, stderr = job("index", "--embeddings", tmp_path / "fewer", "--out", tmp_path / "index")
+    assert code == 2 and "went away" in stderr and said() == before
+    assert job("index", "--embeddings", tmp_path / "fewer", "--out", tmp_path / "index")[0] == 0
+    after = said()
+    assert json.loads(after["config.json"])["config"]["embeddings"] == str(tmp_path / "fewer")
+    assert json.loads(after["report.json"])["counts"]["removed"] == 1
+
+
+def test_a_second_job_is_refused_while_the_first_works(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = embed(paint(tmp_path / "pictures"), tmp_path / "e")
+    command = ("index", "--embeddings", tmp_path / "e", "--out", tmp_path / "index")
+    refused = []
+
+    def meanwhile(work: PartWork, **how: Any) -> dict[str, Any]:
+        done = in_process(work)
+        refused.append(job(*command))
+        return done
+
+    monkeypatch.setattr(indexing, "map_parts", meanwhile)
+    assert job(*command)[0] == 0
+    ((code, _, stderr),) = refused
+    assert code == 2 and "is being written by process" in stderr and len(stderr.splitlines()) == 1
+    assert sorted(Index.open(str(tmp_path / "index")).digests()) == sorted(made["id"])
+
+
+def test_the_job_in_an_object_store(
+    job: Job, made: Manifest, tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = storage.join(s3, "runs", "index")
+    command = ("index", "--embeddings", tmp_path / "e", "--out", out)
+
+    def as_another_tidies_up(work: PartWork, **how: Any) -> dict[str, Any]:
+        done = in_process(work)
+        storage.remove(storage.join(out, indexing.PENDING))
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(indexing, "map_parts", as_another_tidies_up)
+        code, _, stderr = job(*command)
+    assert code == 2 and "Another writer changed the index" in stderr and len(stderr.splitlines()) == 1
+    for added in (12, 0):
+        code, stdout, stderr = job(*command)
+        assert code == 0 and f"{added} added" in stdout, stderr
+    assert json.loads(storage.read_bytes(storage.join(out, "config.json")))["config"]["out"] == out
+    code, stdout, stderr = job("index", "--index", out, "--query", "a red wall", "-k", "4", "--where", "label = 0")
+    assert code == 0 and stdout.count("red-") == 4, stderr
+    assert job("index", "--index", out, "--duplicates", "--out", storage.join(s3, "runs", "twice"))[0] == 0
+    nowhere = storage.join(s3.replace("s3://gencv-", "s3://nobody-"), "index")
+    for flags in (("--embeddings", tmp_path / "e", "--out", nowhere), ("--index", nowhere, "--query", "red")):
+        code, _, stderr = job("index", *flags)
+        assert code == 2 and len(stderr.splitlines()) == 1 and "nobody-" in stderr

@@ -9,12 +9,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from fakes import manifest_of, write_pictures
+from fakes import manifest_of, write_embeddings, write_pictures
 from processes import descendants
 
 from gencv.core import tables
 from gencv.core.embeddings import VECTORS, Embeddings
+from gencv.core.manifest import Manifest
+from gencv.index.lock import FILE as LOCK
+from gencv.index.table import Index
+from gencv.pipelines.index import PENDING, row_digests
 
 pytestmark = [pytest.mark.ray, pytest.mark.kill, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]
@@ -39,9 +44,10 @@ def undisturbed(command: list[str], job: Job, tmp_path: Path, ray_local: str) ->
     return _undisturbed[0]
 
 
-def wait_for_parts(out: Path, count: int) -> int:
+def wait_for_parts(folder: Path, count: int) -> int:
+    """Wait until a folder, or all folders in it, hold some parts; returns how many."""
     deadline = time.monotonic() + 120
-    while (there := len(tables.parts_in(str(out / VECTORS)))) < count:
+    while (there := len([*folder.glob("part-*.parquet"), *folder.glob("*/part-*.parquet")])) < count:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return there
@@ -65,12 +71,11 @@ def test_after_a_killed_driver_the_same_command_goes_on(
         env={**os.environ, "RAY_ADDRESS": "local"},  # a Ray of its own, which goes with it
     )
     try:
-        wait_for_parts(out, 1)
+        wait_for_parts(out / VECTORS, 1)
     finally:
         killed.kill()
         killed.wait()
-    there = len(tables.parts_in(str(out / VECTORS)))
-    assert 1 <= there < 3, "the kill came too late to show anything"
+    assert 1 <= wait_for_parts(out / VECTORS, 1) < 3, "the kill came too late to show anything"
     assert job("embed", *command, out)[0] == 0
     assert digest(out) == undisturbed
 
@@ -80,7 +85,7 @@ def test_a_killed_worker_changes_nothing(command: list[str], undisturbed: str, j
     killed: list[int] = []
 
     def kill() -> None:
-        there = wait_for_parts(out, 1)
+        there = wait_for_parts(out / VECTORS, 1)
         if there < 3 and (workers := descendants(os.getpid(), "MapWorker")):
             os.kill(workers[0], signal.SIGKILL)
             killed.append(workers[0])
@@ -91,3 +96,49 @@ def test_a_killed_worker_changes_nothing(command: list[str], undisturbed: str, j
     killer.join(timeout=1)
     assert killed, "no inference worker was killed in time"
     assert digest(out) == undisturbed
+
+
+def test_an_index_is_whole_whoever_is_refused_or_killed(job: Job, tmp_path: Path, ray_local: str) -> None:
+    """A second job while the first works, then the first killed, then the same command again; readers all along."""
+    pictures = write_pictures(tmp_path / "in", 8 * tables.ROWS_PER_PART, size=(40, 24))
+    made = manifest_of(pictures)
+    vectors = np.random.default_rng(0).normal(size=(len(made), 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    write_embeddings(manifest_of(pictures[:300], caption=[["as it was"]] * 300), vectors[:300], tmp_path / "old")
+    write_embeddings(Manifest(made.table.slice(100)), vectors[100:], tmp_path / "new")
+    out = tmp_path / "index"
+    assert job("index", "--embeddings", tmp_path / "old", "--out", out)[0] == 0
+    before = Index.open(str(out))
+    said = (out / "config.json").read_bytes(), (out / "report.json").read_bytes()
+
+    command = ["--embeddings", str(tmp_path / "new"), "--out", str(out)]
+    first = subprocess.Popen(
+        [sys.executable, ROOT / "jobs" / "index.py", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "RAY_ADDRESS": ray_local},
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while str(first.pid) not in (out / LOCK).read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)  # with the pen in its hand
+        code, _, stderr = job("index", *command)
+        assert code == 2 and f"is being written by process {first.pid}" in stderr and len(stderr.splitlines()) == 1
+        first.send_signal(signal.SIGCONT)
+        wait_for_parts(out / PENDING, 1)
+    finally:
+        first.kill()
+        first.wait()
+    assert 1 <= wait_for_parts(out / PENDING, 1) < 8, "the kill came too late to show anything"
+    now = Index.open(str(out))
+    assert (now.version, now.digests()) == (before.version, before.digests())
+    assert ((out / "config.json").read_bytes(), (out / "report.json").read_bytes()) == said
+
+    code, stdout, stderr = job("index", *command)
+    assert code == 0 and "200 changed, 100 removed, 0 kept" in stdout, stderr
+    after = Index.open(str(out))
+    assert after.digests() == row_digests(made.table.slice(100))
+    assert after.num_rows == len(made) - 100, "a row is there twice"
+    assert before.num_rows == 300 and not (out / PENDING).exists()

@@ -55,10 +55,15 @@ def test_the_same_configuration_goes_on_and_another_is_refused(tmp_path: Path) -
 
 def test_what_is_brought_up_to_date_takes_its_folder_over_and_no_other(tmp_path: Path) -> None:
     out = str(tmp_path / "index")
-    for config, digest in ((Config(out=out), "one"), (Config(out=out, seed=1), "another")):
-        Run("test", config).renew(["manifest"], manifest=digest)
-    kept = json.loads((tmp_path / "index" / "config.json").read_text())
-    assert kept["config"]["seed"] == 1 and kept["inputs"] == {"manifest": "another"}
+    kept = tmp_path / "index" / "config.json"
+    Run("test", Config(out=out)).renew(["manifest"], manifest="one")
+    first = kept.read_bytes()
+    run = Run("test", Config(out=out, seed=1))
+    run.renew(["manifest"], manifest="another")
+    assert kept.read_bytes() == first, "what was not finished says nothing"
+    run.finish(Report("Test"), counts={}, figures={})
+    asked = json.loads(kept.read_text())
+    assert asked["config"]["seed"] == 1 and asked["inputs"] == {"manifest": "another"}
     with pytest.raises(RunConflict, match="holds another run, of test"):
         Run("embed", Config(out=out)).renew(["manifest"], manifest="one")
     asked = str(tmp_path / "asked")
