@@ -54,8 +54,12 @@ def map_parts(work: PartWork, *, address: str | None = None, workers: int = 0) -
     done = set(tables.parts_in(work.out_dir))
     todo = [part for part in range(work.num_parts) if part not in done]
     started, rows = time.monotonic(), 0
+    # A single part goes to one worker in any case, whose start is saved unless the cluster has GPUs to infer on.
+    is_here = len(todo) == 1 and not (cluster.is_there(address) and work.build and cluster.num_gpus())
+    if todo and not is_here:
+        cluster.connect(address)
     with tqdm(total=len(todo), desc=work.name, unit="part", mininterval=2, disable=not todo) as progress:
-        for result in results_of(work, todo, address, workers):
+        for result in results_here(work, todo) if is_here else results_of(work, todo, workers):
             if result["failure"]:
                 raise GencvError(result["failure"])
             rows += int(result["rows"])
@@ -68,26 +72,23 @@ def map_parts(work: PartWork, *, address: str | None = None, workers: int = 0) -
     }
 
 
-def results_of(work: PartWork, todo: list[int], address: str | None, workers: int) -> Iterator[dict[str, Any]]:
-    """Yield {"part", "rows", "failure"} of each part as it is done.
+def results_here(work: PartWork, todo: list[int]) -> Iterator[dict[str, Any]]:
+    """Yield {"part", "rows", "failure"} of each part, done in this process with all its threads."""
+    device = "cpu"
+    if work.build:
+        from gencv.models.encoders import pick_device  # brings torch, which half of the jobs never need
 
-    A single part goes to one worker in any case. It is done here, which saves the start of that worker, unless it is to
-    be inferred and the cluster has GPUs.
-    """
-    if not todo:
-        return
-    if len(todo) == 1 and not (cluster.is_there(address) and work.build and cluster.num_gpus()):
-        device = "cpu"
-        if work.build:
-            from gencv.models.encoders import pick_device  # brings torch, which half of the jobs never need
+        device = pick_device("auto")
+    actor = WholeActor(work, device, os.cpu_count() or 1)
+    return (actor({"part": part}) for part in todo)
 
-            device = pick_device("auto")
-        yield WholeActor(work, device, os.cpu_count() or 1)({"part": todo[0]})
-        return
-    cluster.connect(address)
-    for some in plan(work, todo, workers).iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        assert isinstance(some, pa.Table)
-        yield from some.to_pylist()
+
+def results_of(work: PartWork, todo: list[int], workers: int) -> Iterator[dict[str, Any]]:
+    """Yield the same of each part as it is done on the cluster."""
+    if todo:
+        for some in plan(work, todo, workers).iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            assert isinstance(some, pa.Table)
+            yield from some.to_pylist()
 
 
 def plan(work: PartWork, todo: list[int], workers: int) -> ray.data.Dataset:
