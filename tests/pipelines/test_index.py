@@ -94,6 +94,15 @@ def test_an_index_follows_its_embeddings(
     assert Index.open(out).digests() == wanted
     assert Index.open(out).match("calm", 10).num_rows == 5
 
+    encoder, folder = load_encoder("starter", device="cpu"), str(tmp_path / "manifest")
+    manifest_of(pictures[:300]).save(folder)
+    changes, facts = index_manifest(folder, encoder, str(tmp_path / "encoded"), address=ray_local)
+    assert (changes.added, facts["parts"]) == (300, 2)
+    pixels = np.stack([encoder.transform(np.asarray(Image.open(path))) for path in pictures[250:260]])
+    ids = Manifest.load(folder)["id"][250:260]
+    there = Index.open(str(tmp_path / "encoded")).rows(ids, ["vector"])["vector"]
+    np.testing.assert_allclose(matrix(there, encoder.space.dim), encoder.images(pixels), atol=1e-4)
+
 
 def die_after_the_first(work: PartWork, **how: Any) -> dict[str, Any]:
     """Leave what a killed run leaves: one unit with its note, and one file without."""
