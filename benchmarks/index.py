@@ -42,7 +42,7 @@ def main() -> None:
         times["embed"].append(time.perf_counter() - start)
         for name, manifest, added in (("index", all_but_new, args.count), ("index 1 % more", with_new, more)):
             start = time.perf_counter()
-            changes, _ = index_manifest(manifest, encoder, indexed)
+            changes, _ = index_manifest(manifest, Manifest.load(manifest), encoder, indexed)
             times[name].append(time.perf_counter() - start)
             assert changes.added == added and not changes.changed
         print({name: round(values[-1], 2) for name, values in times.items()}, flush=True)

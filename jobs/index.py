@@ -11,6 +11,7 @@ well captions and pictures find each other; with --duplicates, what it holds mor
 wander through that opens offline. docs/search.md has all of them.
 """
 
+import heapq
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -31,10 +32,12 @@ from gencv.evaluate.projection import MAX_POINTS, project, require_projection
 from gencv.evaluate.search import judge
 from gencv.images.decode import decode
 from gencv.images.preprocess import Preprocessing
+from gencv.index import layout
+from gencv.index.compose import cut_region
+from gencv.index.cursors import Cursor
 from gencv.index.cutoff import CUTOFF, MAX_PICTURES, Cutoff, calibrate
 from gencv.index.fusion import COPY_COSINE
-from gencv.index.layout import table_path
-from gencv.index.query import Hits, Query, require_region
+from gencv.index.query import Hits, Query, require_space
 from gencv.index.query import run as ask
 from gencv.index.rerank import Rerank
 from gencv.index.table import Index
@@ -43,7 +46,7 @@ from gencv.models.rerankers import load_reranker
 from gencv.pipelines.index import index_embeddings, index_manifest
 from gencv.plots.atlas import atlas_page
 from gencv.plots.search import duplicates_report, evaluation_report, hits_report, index_report, map_report
-from gencv.runs.export import EXPORTS, write_rows
+from gencv.runs.export import EXPORTS, write_export
 from gencv.runs.launch import launch
 from gencv.runs.report import Report
 from gencv.runs.run import Run
@@ -178,7 +181,8 @@ def main(config: Config, run: Run) -> None:
     if not config.index:
         bring_up_to_date(config, run)
         return
-    index = Index.open(config.index)
+    version = Cursor.parse(config.cursor).version if config.cursor else None
+    index = Index.open(config.index, version=version)
     asked = config.modes[-1]
     {"query": search, "evaluate": evaluate, "duplicates": duplicates, "map": draw_map, "index": export_all}[asked](
         config, run, index
@@ -193,7 +197,7 @@ def bring_up_to_date(config: Config, run: Run) -> None:
         manifest = Manifest.load(config.manifest)
         encoder = open_encoder(config)
         run.renew(UPDATES, manifest=manifest.digest(), encoder_weights=encoder.space.weights)
-        changes, done = index_manifest(config.manifest, encoder, run.dir, batch_size=config.batch_size, **how)
+        changes, done = index_manifest(config.manifest, manifest, encoder, run.dir, batch_size=config.batch_size, **how)
         without = manifest.bad()
     else:
         manifest, made, space = read_vectors(config.embeddings, ["id", "error"])
@@ -202,13 +206,13 @@ def bring_up_to_date(config: Config, run: Run) -> None:
         changes, done = index_embeddings(config.embeddings, run.dir, **how)
         without = [(uri, error) for uri, error in zip(manifest["uri"], made["error"].to_pylist(), strict=True) if error]
     index = Index.open(run.dir)
-    if changes.added or changes.changed or changes.removed or not storage.exists(run.path(CUTOFF)):
+    if Cutoff.load(run.dir, index.version) is None:
         measure_cutoff(index, encoder)
     counts = asdict(changes)
     del counts["version"]
     facts = [*facts_of(index), *((f"Pictures {name}", value) for name, value in counts.items())]
     run.finish(
-        index_report(storage_name(run.dir), facts, sample_of(index), where=where_of(config, index)),
+        index_report(last_name(run.dir), facts, sample_of(index), where=where_of(config, index)),
         counts={"rows": index.num_rows, **counts, "work": done},
         figures={"space": index.space.digest(), "version": index.version},
         bad=[*without, *done.pop("bad")],
@@ -222,8 +226,9 @@ def open_encoder(config: Config) -> Encoder:
     """Load the encoder that is asked for, or that of the index that is there, or the best one that can be had."""
     if config.encoder:
         return load_encoder(config.encoder)
-    if storage.exists(table_path(config.out)):
-        return load_encoder(Index.open(config.out).space.encoder)
+    table = layout.open_table(config.out)
+    if table is not None:
+        return load_encoder(layout.space_of(table, config.out).encoder)
     try:
         return load_encoder(FOR_SEARCH)
     except ModelUnavailable as error:
@@ -235,10 +240,12 @@ def measure_cutoff(index: Index, encoder: Encoder | None) -> None:
     """Measure from which score a match is good, where the encoder takes texts and there are pictures enough."""
     try:
         encoder = encoder or load_encoder(index.space.encoder)
+        require_space(encoder.space, index.space)
         drawn = draw_ids(index, 0, "cutoff", MAX_PICTURES)
         vectors = matrix(index.rows(drawn, ["vector"])["vector"], index.space.dim)
-        calibrate(encoder, vectors, index.num_rows).save(index.folder)
+        calibrate(encoder, vectors, index.num_rows, index.version).save(index.folder)
     except (NotSupported, ModelUnavailable, BadInput) as error:
+        storage.remove_file(storage.join(index.folder, CUTOFF))
         print(f"Hits of this index have no cut-off: {error}")
 
 
@@ -262,10 +269,11 @@ def search(config: Config, run: Run, index: Index) -> None:
     encoder = load_encoder(index.space.encoder) if query.text or query.negative or pixels is not None else None
     rerank = Rerank(load_reranker(config.rerank), decode) if config.rerank else None
     started = time.perf_counter()
-    hits = ask(query, index, encoder, Cutoff.load(config.index), rerank)
+    hits = ask(query, index, encoder, Cutoff.load(config.index, index.version), rerank)
     milliseconds = 1000 * (time.perf_counter() - started)
     rows = rows_of(index, hits)
-    for rank, (score, uri) in enumerate(zip(rows["score"].to_pylist(), rows["uri"].to_pylist(), strict=True), 1):
+    first = 1 + (Cursor.parse(config.cursor).offset if config.cursor else 0)
+    for rank, (score, uri) in enumerate(zip(rows["score"].to_pylist(), rows["uri"].to_pylist(), strict=True), first):
         print(f"{rank:4d}  {score:.3f}  {uri}")
     for remark in hits.remarks():
         print(remark)
@@ -274,12 +282,14 @@ def search(config: Config, run: Run, index: Index) -> None:
     if not config.out:
         return
     told = rows.drop_columns("thumbnail")
-    said = {"hits": told.to_pylist(), "cursor": hits.cursor, "good": hits.good, "version": hits.version}
-    said["reranker"] = hits.reranker or None
-    run.begin(index=f"version {index.version}")
+    about = {
+        name: getattr(hits, name) for name in ("good", "strength", "level", "chance", "version", "cursor", "reranker")
+    }
+    said = {"hits": told.to_pylist(), **about}
+    run.begin(index_version=str(index.version))
     storage.write_bytes(run.path("hits.json"), json.dumps(said, indent=1).encode())
     if config.export:
-        write_rows(told, run.path(f"hits.{config.export}"))
+        write_export(told, run.path(f"hits.{config.export}"))
     finish(
         run,
         hits_report(asked_in_words(config), rows, where=where_of(config, index), remarks=hits.remarks()),
@@ -305,10 +315,7 @@ def read_pixels(place: str, region: tuple[int, ...], index: Index) -> np.ndarray
         if isinstance(data, BadImage):
             raise data
         image = decode(data)
-        if region:
-            left, top, right, bottom = region
-            require_region(image, (left, top, right, bottom))
-            image = np.ascontiguousarray(image[top:bottom, left:right])
+        image = cut_region(image, region) if region else image
         prepared = index.space.preprocessing
         return image if prepared is None else Preprocessing.from_dict(prepared).apply(image)
     except BadImage as bad:
@@ -332,7 +339,7 @@ def asked_in_words(config: Config) -> str:
     """Say what was asked, as a title."""
     parts = [config.query or ""]
     if config.image:
-        parts.append(f"like {storage_name(config.image)}" + (f" {config.region}" if config.region else ""))
+        parts.append(f"like {last_name(config.image)}" + (f" {config.region}" if config.region else ""))
     if config.like:
         parts.append(f"like {config.like}")
     if config.negative:
@@ -343,16 +350,18 @@ def asked_in_words(config: Config) -> str:
 def evaluate(config: Config, run: Run, index: Index) -> None:
     """Judge an index by the captions of its pictures."""
     judged = judge(index, load_encoder(index.space.encoder), seed=config.seed)
-    sizes = {"table": storage.size_of(table_path(index.folder)), "vectors": 4 * index.space.dim * index.num_rows}
-    misses = judged.misses[:NUM_SAMPLE]
-    missed = index.rows([name for name, _, _ in misses], SHOWN)
+    sizes = {
+        "table, with its older versions,": storage.size_of(layout.table_path(index.folder)),
+        "vectors alone": 4 * index.space.dim * index.num_rows,
+    }
+    missed = index.rows([name for name, _, _ in judged.worst], SHOWN)
     told = {
         "retrieval": {way: asdict(found) for way, found in judged.retrieval.items()},
         "index": asdict(judged.lost),
         "bytes": sizes,
         "version": index.version,
     }
-    run.begin(index=f"version {index.version}")
+    run.begin(index_version=str(index.version))
     storage.write_bytes(run.path("retrieval.json"), json.dumps(told, indent=1).encode())
     for way, found in judged.retrieval.items():
         said = ", ".join(f"{name} {metric.text()}" for name, metric in found.figures.items())
@@ -380,11 +389,12 @@ def duplicates(config: Config, run: Run, index: Index) -> None:
         groups.append(rows.append_column("group", pa.array([number] * len(group), pa.int32())))
     told = [{name: rows[name].to_pylist() for name in ("id", "nearest")} for rows in groups]
     extra = sum(rows.num_rows - 1 for rows in groups)
-    run.begin(index=f"version {index.version}")
+    run.begin(index_version=str(index.version))
     storage.write_bytes(run.path("duplicates.json"), json.dumps(told, indent=1).encode())
     if config.export:
-        rows = pa.concat_tables(groups).drop_columns("thumbnail") if groups else index.rows([], TOLD)
-        write_rows(rows, run.path(f"groups.{config.export}"))
+        columns = [*TOLD, "nearest", "group"]
+        rows = pa.concat_tables(groups) if groups else pa.table({name: [] for name in columns})
+        write_export(rows.select(columns), run.path(f"groups.{config.export}"))
     print(f"{len(groups)} groups of near-duplicates; {extra} of {len(ids):,} pictures could go.")
     finish(
         run,
@@ -398,6 +408,8 @@ def draw_map(config: Config, run: Run, index: Index) -> None:
     """Lay some pictures out on a plane, as a page of its own beside the report."""
     if config.colour not in index.columns:
         raise UnknownName("column", config.colour, index.columns)
+    if index.num_rows < 3:
+        raise BadInput(f"A map needs three pictures at least; {config.index} has {index.num_rows}.")
     rows = index.rows(draw_ids(index, config.seed, "map", MAX_POINTS), [*SHOWN, "vector"])
     laid = project(matrix(rows["vector"], index.space.dim), config.seed, method=config.projection)
     names = ["unknown" if value in (None, "") else str(value) for value in rows[config.colour].to_pylist()]
@@ -406,10 +418,10 @@ def draw_map(config: Config, run: Run, index: Index) -> None:
         laid.points,
         rows,
         names,
-        title=f"A map of {storage_name(config.index)}",
+        title=f"A map of {last_name(config.index)}",
         subtitle=f"{len(names):,} of {where}",
     )
-    run.begin(index=f"version {index.version}")
+    run.begin(index_version=str(index.version))
     storage.write_bytes(run.path("map.html"), page.encode())
     print(f"Map: {run.path('map.html')}")
     genuine = sorted({name for name, label in zip(names, rows["label"].to_pylist(), strict=True) if label == 0})
@@ -424,12 +436,12 @@ def draw_map(config: Config, run: Run, index: Index) -> None:
 def export_all(config: Config, run: Run, index: Index) -> None:
     """Write what the index knows of every picture, thumbnails and vectors apart."""
     place = run.path(f"index.{config.export}")
-    run.begin(index=f"version {index.version}")
-    write_rows(index.scan(TOLD), place)
+    run.begin(index_version=str(index.version))
+    write_export(index.scan(TOLD), place)
     print(f"{index.num_rows:,} rows: {place}")
     finish(
         run,
-        index_report(storage_name(config.index), facts_of(index), sample_of(index), where=where_of(config, index)),
+        index_report(last_name(config.index), facts_of(index), sample_of(index), where=where_of(config, index)),
         counts={"rows": index.num_rows},
         figures={},
     )
@@ -465,12 +477,13 @@ def sample_of(index: Index) -> pa.Table:
 
 def draw_ids(index: Index, seed: int, purpose: str, count: int) -> list[str]:
     """Draw pictures of an index, each by its own number, so that most stay the same when others come and go."""
-    ids: list[str] = index.scan(["id"])["id"].to_pylist()
-    return sorted(ids, key=lambda name: uniform_for(seed, name, purpose))[:count]
+    ids = index.scan(["id"])["id"].to_pylist()
+    return heapq.nsmallest(count, ids, key=lambda name: uniform_for(seed, name, purpose))
 
 
-def storage_name(place: str) -> str:
-    return place.rstrip("/").rpartition("/")[2]
+def last_name(place: str) -> str:
+    """Return how a folder or file is called, without the options of a URI."""
+    return place.partition("?")[0].rstrip("/").rpartition("/")[2]
 
 
 if __name__ == "__main__":

@@ -130,6 +130,14 @@ def remove(location: str) -> None:
             system.delete_dir(path)
 
 
+def remove_file(location: str) -> None:
+    """Remove a file; an absent one is removed already."""
+    system, path = open_at(location)
+    if exists(location):
+        with _reaching(location):
+            system.delete_file(path)
+
+
 @contextmanager
 def _reaching(location: str) -> Iterator[None]:
     try:

@@ -8,19 +8,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from gencv.core.embeddings import matrix
+from gencv.index.fusion import COPY_COSINE
 from gencv.index.table import Index
 
-DUPLICATE_COSINE = 0.98
-"""Cosine from which two pictures count as near-duplicates: on 12,000 private photographs .99 left copies apart, and
-.97 merged shots of one scene (as reported for CLIP's encoders); another encoder may want another one."""
 MAX_NEIGHBOURS = 20
-"""Neighbours of each picture that are looked at; a chain of them joins a group however large it is."""
-EXACT_ROWS = 100_000
+"""Neighbours of each picture that are looked at in a larger table."""
+COMPARED_ROWS = 100_000
 """Up to so many rows are compared each with each: 200 s on two cores at 512 dimensions."""
-_CELLS = 2**26  # cosines held at a time: 256 MB
+_CELLS = 2**24  # cosines held at a time: 64 MB, and four times that where all of them are near
 
 Pairs = tuple[np.ndarray, np.ndarray]
-"""Rows int [E, 2] and their cosines float32 [E]."""
+"""Rows int [E, 2] that belong to one group, and float32 [E]: their cosine, or NaN where a third row joins them."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,11 @@ class Duplicates:
     nearest: np.ndarray
 
 
-def find_duplicates(index: Index, cosine: float = DUPLICATE_COSINE) -> tuple[list[str], Duplicates]:
+def find_duplicates(index: Index, cosine: float = COPY_COSINE) -> tuple[list[str], Duplicates]:
     """Look through a whole index; returns the ids of its rows in order, which the groups refer to."""
     table = index.scan(["id", "vector"])
     ids, vectors = table["id"].to_pylist(), matrix(table["vector"], index.space.dim)
-    if len(ids) <= EXACT_ROWS:
+    if len(ids) <= COMPARED_ROWS:
         return ids, join(near_pairs(vectors, cosine), len(ids))
     return ids, join(pairs_by_index(index, ids, vectors, cosine), len(ids))
 
@@ -52,18 +50,38 @@ def pairs_by_index(index: Index, ids: Sequence[str], vectors: np.ndarray, cosine
         yield np.stack([np.full(near.sum(), row), others[near]], axis=1), cosines[near]
 
 
-def near_pairs(vectors: np.ndarray, cosine: float = DUPLICATE_COSINE) -> Iterable[Pairs]:
-    """Yield each row of unit vectors [N, D] with its nearest others, if they are that near, exactly."""
-    count = min(MAX_NEIGHBOURS, len(vectors) - 1)
+def near_pairs(vectors: np.ndarray, cosine: float = COPY_COSINE) -> Iterable[Pairs]:
+    """Compare all rows of unit vectors [N, D]: yield each with its nearest other, and what else joins the near ones.
+
+    Of the near pairs in a block only as many are kept as join the same rows: N copies of one make no N * N pairs.
+    """
     rows_at_once = max(1, _CELLS // max(1, len(vectors)))
-    for start in range(0, len(vectors) if count > 0 else 0, rows_at_once):
+    for start in range(0, len(vectors), rows_at_once):
         found = vectors[start : start + rows_at_once] @ vectors.T
         own = np.arange(len(found))
         found[own, start + own] = -np.inf
-        near = np.argpartition(-found, count - 1, axis=1)[:, :count]
-        cosines = np.take_along_axis(found, near, axis=1)
-        at, column = np.nonzero(cosines >= cosine)
-        yield np.stack([start + at, near[at, column]], axis=1), cosines[at, column]
+        best = found.argmax(axis=1)
+        cosines = found[own, best]
+        near = cosines >= cosine
+        yield np.stack([start + own[near], best[near]], axis=1), cosines[near]
+        at, column = np.nonzero(found >= cosine)
+        forest = _spanning(np.stack([start + at, column], axis=1), len(vectors))
+        yield forest, np.full(len(forest), np.nan, np.float32)
+
+
+def _spanning(edges: np.ndarray, num_rows: int) -> np.ndarray:
+    """Return edges int [F, 2] that join the same rows as edges [E, 2] do, each row to the first of its component."""
+    component_of = _components(edges, num_rows)
+    rows = np.unique(edges)
+    _, first, of = np.unique(component_of[rows], return_index=True, return_inverse=True)
+    return np.stack([rows, rows[first][of]], axis=1)
+
+
+def _components(edges: np.ndarray, num_rows: int) -> np.ndarray:
+    """Return the number of each row's connected component, int [N]."""
+    one, other = edges.T
+    graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(num_rows, num_rows))
+    return np.asarray(connected_components(graph, directed=False)[1])
 
 
 def join(pairs: Iterable[Pairs], num_rows: int) -> Duplicates:
@@ -74,9 +92,7 @@ def join(pairs: Iterable[Pairs], num_rows: int) -> Duplicates:
         edges.append(rows)
         for side in (0, 1):
             np.fmax.at(nearest, rows[:, side], cosines)
-    one, other = np.concatenate(edges).T
-    graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(num_rows, num_rows))
-    _, component_of = connected_components(graph, directed=False)
+    component_of = _components(np.concatenate(edges), num_rows)
     order = np.argsort(component_of, kind="stable")
     starts = np.flatnonzero(np.diff(component_of[order])) + 1
     groups = [rows[np.argsort(-nearest[rows], kind="stable")] for rows in np.split(order, starts) if len(rows) > 1]

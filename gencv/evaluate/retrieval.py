@@ -75,11 +75,13 @@ def drawn_captions(captions: Sequence[Sequence[str]]) -> tuple[list[str], np.nda
     return [text for some in kept for text in some], owners
 
 
-def text_to_image(data: Captioned, *, num_replicates: int = NUM_REPLICATES, seed: int = 0) -> Retrieval:
-    """Measure how well captions find their pictures; pictures without a caption are candidates as well."""
+def text_to_image(
+    data: Captioned, ranks: np.ndarray, *, num_replicates: int = NUM_REPLICATES, seed: int = 0
+) -> Retrieval:
+    """Measure how well captions find their pictures, by their `text_ranks`; all pictures are candidates."""
     num = len(data.pictures)
     chance = {f"recall@{depth}": min(1.0, depth / num) for depth in DEPTHS}
-    return _retrieval(text_ranks(data), data.owners, chance, num, num_replicates, seed)
+    return _retrieval(ranks, data.owners, chance, num, num_replicates, seed)
 
 
 def image_to_text(data: Captioned, *, num_replicates: int = NUM_REPLICATES, seed: int = 0) -> Retrieval:
@@ -116,17 +118,19 @@ def image_ranks(data: Captioned) -> np.ndarray:
     return ranks
 
 
-def ranks_through(index: Searched, captions: np.ndarray, ids: Sequence[str], *, exact: bool = False) -> np.ndarray:
-    """Return the rank, float [C] from 1, of each caption's picture in what the index finds; inf beyond max(DEPTHS).
+def ranks_through(index: Searched, captions: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+    """Return the rank, float [C] from 1, of each caption's picture in what the index finds; inf where it is not known.
 
-    captions [C, D]; ids: of each caption's picture.
+    captions [C, D]; ids: of each caption's picture. Twice max(DEPTHS) hits are asked for: a rank is known if what comes
+    last of them is worse than the picture, or nothing more is there, since ties count against the query.
     """
+    asked = 2 * max(DEPTHS)
     ranks = np.full(len(captions), np.inf)
     for row, (vector, name) in enumerate(zip(captions, ids, strict=True)):
-        found = index.nearest(vector, max(DEPTHS), exact=exact)
+        found = index.nearest(vector, asked)
         scores = np.asarray(found["score"].to_numpy())
         own = [place for place, other in enumerate(found["id"].to_pylist()) if other == name]
-        if own:
+        if own and (len(scores) < asked or scores[-1] < scores[own[0]] - TIE):
             ranks[row] = (scores >= scores[own[0]] - TIE).sum()
     return ranks
 
@@ -207,7 +211,7 @@ def _retrieval(
     if np.isfinite(middle):
         figures[MEDIAN] = with_interval(Metric(middle), intervals[MEDIAN])
     else:
-        figures[MEDIAN] = Metric(None, reason=f"beyond the first {max(DEPTHS)} that were asked for")
+        figures[MEDIAN] = Metric(None, reason=f"beyond the first {2 * max(DEPTHS)} that were asked for")
     return Retrieval(figures, chance, len(ranks), num_candidates)
 
 

@@ -29,11 +29,15 @@ LEAST_NORM = 1e-3
 def encode_texts(encoder: Encoder, texts: list[str]) -> np.ndarray:
     """Encode B texts -> float32 [B, D] of norm 1, short ones as the mean over TEMPLATES."""
     worded = [wordings(text) for text in texts]
-    said = [wording for some in worded for wording in some]
-    slices = [said[start : start + TEXTS_AT_ONCE] for start in range(0, len(said), TEXTS_AT_ONCE)]
-    vectors = np.concatenate([encoder.texts(some) for some in slices])
+    vectors = encode_captions(encoder, [wording for some in worded for wording in some])
     ends = np.cumsum([len(some) for some in worded])
     return unit(np.stack([vectors[end - len(some) : end].mean(0) for end, some in zip(ends, worded, strict=True)]))
+
+
+def encode_captions(encoder: Encoder, texts: list[str]) -> np.ndarray:
+    """Encode B texts as they are -> float32 [B, D] of norm 1."""
+    starts = range(0, len(texts), TEXTS_AT_ONCE)
+    return np.concatenate([encoder.texts(texts[start : start + TEXTS_AT_ONCE]) for start in starts])
 
 
 def wordings(text: str) -> list[str]:
@@ -44,11 +48,24 @@ def wordings(text: str) -> list[str]:
     return [template.replace("{}", phrase) for template in TEMPLATES]
 
 
-def encode_region(encoder: Encoder, pixels: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarray:
-    """Encode uint8 RGB [H, W, 3], or the part of it in box (left, top, right, bottom) px, -> float32 [D] of norm 1."""
-    left, top, right, bottom = box or (0, 0, pixels.shape[1], pixels.shape[0])
-    prepared = encoder.transform(np.ascontiguousarray(pixels[top:bottom, left:right]))
-    return np.asarray(encoder.images(prepared[None])[0])
+def encode_pixels(encoder: Encoder, pixels: np.ndarray) -> np.ndarray:
+    """Encode uint8 RGB [H, W, 3] -> float32 [D] of norm 1."""
+    return np.asarray(encoder.images(encoder.transform(pixels)[None])[0])
+
+
+def cut_region(pixels: np.ndarray, box: tuple[int, ...]) -> np.ndarray:
+    """Cut left, top, right, bottom, in px, out of uint8 RGB [H, W, 3]; the last two lie outside the region.
+
+    Raises BadInput if it does not lie in the picture.
+    """
+    height, width = pixels.shape[:2]
+    left, top, right, bottom = box
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise BadInput(
+            f"The region {tuple(box)} does not lie in the picture of {width} x {height} px; "
+            "give left, top, right, bottom."
+        )
+    return np.ascontiguousarray(pixels[top:bottom, left:right])
 
 
 def mean_direction(vectors: np.ndarray) -> np.ndarray:

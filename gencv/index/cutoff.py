@@ -46,8 +46,8 @@ class Cutoff(Settings):
     """Cosine from which a match is good."""
     cosines: tuple[float, ...]
     """The best matches of the unrelated texts, sorted, for a table of this size."""
-    num_rows: int
-    """Pictures of the table when this was measured."""
+    version: int
+    """Of the table that this was measured on."""
 
     def chance(self, best: float) -> float:
         """Return the share of unrelated texts whose best match is as good as this cosine."""
@@ -58,26 +58,25 @@ class Cutoff(Settings):
         storage.write_bytes(storage.join(folder, CUTOFF), json.dumps(self.to_dict()).encode())
 
     @classmethod
-    def load(cls, folder: str) -> "Cutoff | None":
-        """Open what lies beside a table; None where nothing was measured. Raises BadInput if it cannot be read."""
+    def load(cls, folder: str, version: int) -> "Cutoff | None":
+        """Open what lies beside a table; None if it was measured on another version, or cannot be read."""
         path = storage.join(folder, CUTOFF)
         if not storage.exists(path):
             return None
         try:
             values = json.loads(storage.read_bytes(path))
-            return cls(
-                level=float(values["level"]),
-                cosines=tuple(float(value) for value in values["cosines"]),
-                num_rows=int(values["num_rows"]),
-            )
-        except (KeyError, ValueError, TypeError) as error:
-            raise BadInput(f"{path} is no cut-off of a table ({error!r}); measure it again.") from None
+            cosines = tuple(float(value) for value in values["cosines"])
+            found = cls(level=float(values["level"]), cosines=cosines, version=int(values["version"]))
+        except (KeyError, ValueError, TypeError):
+            return None
+        return found if found.version == version else None
 
 
-def calibrate(encoder: Encoder, pictures: np.ndarray, num_rows: int) -> Cutoff:
+def calibrate(encoder: Encoder, pictures: np.ndarray, num_rows: int, version: int) -> Cutoff:
     """Measure what unrelated texts reach in a table. Raises BadInput without two pictures.
 
-    pictures: float32 [N, D] of norm 1, the table's or MAX_PICTURES drawn from them; num_rows: of the table.
+    pictures: float32 [N, D] of norm 1, the table's or MAX_PICTURES drawn from them; num_rows, version: of the
+    table.
     """
     if len(pictures) < 2:
         raise BadInput("A cut-off needs at least two pictures.")
@@ -85,7 +84,7 @@ def calibrate(encoder: Encoder, pictures: np.ndarray, num_rows: int) -> Cutoff:
     higher = highest(num_rows) - highest(len(pictures))
     cosines = np.sort(found.max(axis=1) + higher * np.median(found.std(axis=1)))
     level = float(np.quantile(cosines, 1 - SHARE))
-    return Cutoff(level=level, cosines=tuple(cosines.tolist()), num_rows=num_rows)
+    return Cutoff(level=level, cosines=tuple(cosines.tolist()), version=version)
 
 
 def highest(count: int) -> float:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import lance
 import pyarrow as pa
@@ -62,7 +62,8 @@ def lance_address(location: str) -> dict[str, Any]:
         scheme = given.get("scheme", "https")
         options["aws_endpoint"] = endpoint if storage.is_uri(endpoint) else f"{scheme}://{endpoint}"
         options["allow_http"] = str(options["aws_endpoint"].startswith("http://")).lower()
-    return {"uri": location.partition("?")[0], "storage_options": options or None}
+    scheme, _, path = location.partition("?")[0].partition("://")
+    return {"uri": f"{scheme}://{quote(path)}", "storage_options": options or None}
 
 
 def open_table(folder: str, version: int | None = None) -> lance.LanceDataset | None:
@@ -72,7 +73,9 @@ def open_table(folder: str, version: int | None = None) -> lance.LanceDataset | 
     """
     place = table_path(folder)
     if not storage.names_in(storage.join(place, "_versions")):
-        if storage.names_in(storage.join(place, "data")) and storage.exists(storage.join(place, "_transactions")):
+        # Killed within its first commit, a writer leaves data and a transaction on version 0; more was a table once.
+        transactions = storage.names_in(storage.join(place, "_transactions"))
+        if storage.exists(storage.join(place, "_indices")) or any(not name.startswith("0-") for name in transactions):
             raise BrokenIndex(f"{storage.join(place, '_versions')} is empty: {folder} is damaged; index anew.")
         return None
     try:
@@ -124,9 +127,7 @@ def reading(table: lance.LanceDataset, folder: str) -> Iterator[None]:
             raise
         place = table_path(folder)
         damaged = missing_file(table, place) or damaged_index(place) or unreadable_file(table, place)
-        if not damaged and storage.is_uri(folder):
-            raise _unreachable(error, folder) from None
-        raise _broken(error, damaged or place) from None
+        raise (_broken(error, damaged) if damaged else _unreachable(error, folder)) from None
 
 
 def missing_file(table: lance.LanceDataset, place: str) -> str | None:
@@ -175,8 +176,10 @@ def _newest_manifest(place: str) -> str:
     return storage.join(place, "_versions", storage.names_in(storage.join(place, "_versions"))[0])
 
 
-def _unreachable(error: BaseException, folder: str) -> BadInput:
-    """Return what is raised where nothing is damaged, but a store does not answer as it should."""
+def _unreachable(error: BaseException, folder: str) -> BaseException:
+    """Return what is raised where nothing is damaged, but files or a store do not answer as they should."""
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return error
     return BadInput(f"The index in {folder} cannot be read just now ({first_line(error)}).")
 
 

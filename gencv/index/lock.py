@@ -64,10 +64,13 @@ def _take(file: IO[str], folder: str) -> None:
     if held or (elsewhere and time.time() - os.fstat(file.fileno()).st_mtime < DEAD_AFTER_S):
         owner = f"process {note['pid']} on {note['host']} since {note['since']}" if note else "another process"
         raise BadInput(f"{folder} is being written by {owner}; wait until it is done.")
-    file.truncate(0)
-    since = time.strftime("%Y-%m-%d %H:%M:%S")
-    file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}))
-    file.flush()
+    note = {"host": socket.gethostname(), "pid": str(os.getpid()), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    try:
+        file.truncate(0)
+        file.write(json.dumps(note))
+        file.flush()
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be written ({error.strerror}); make room, or choose another.") from None
 
 
 def _note(text: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ from gencv.core.contracts import Encoder
 from gencv.core.embeddings import Space, matrix
 from gencv.core.errors import BadInput
 from gencv.core.scope import unit
-from gencv.index.compose import compose, encode_region, encode_texts, mean_direction
+from gencv.index.compose import compose, encode_pixels, encode_texts, mean_direction
 from gencv.index.cursors import Cursor
 from gencv.index.cutoff import SHARE, Cutoff
 from gencv.index.filters import parse_filter
@@ -73,8 +73,6 @@ class Query:
     """float [D], or [V, D] for several pictures that are averaged, in the table's space."""
     pixels: np.ndarray | None = None
     """uint8 RGB [H, W, 3], prepared as the table's pictures were (`space.preprocessing`)."""
-    box: tuple[int, int, int, int] | None = None
-    """Left, top, right, bottom of a region of pixels, in px; the last two lie outside it."""
     like_id: str = ""
     """A picture of the table; it is no hit itself."""
     text_weight: float = 1.0
@@ -106,7 +104,7 @@ class Query:
             raise BadInput("A hybrid query looks for words in captions; give a text.")
         if self.image is not None:
             require_vectors(self.image)
-        require_region(self.pixels, self.box)
+        require_pixels(self.pixels)
 
     @property
     def is_text_only(self) -> bool:
@@ -149,7 +147,7 @@ class Hits:
     version: int
     """Of the table that was asked."""
     strength: float | None = None
-    """The cosine of the best of all hits, on every page."""
+    """The cosine of the best of all hits, on every page; None where there is none."""
     level: float | None = None
     """What the best match of an unrelated text reaches once in twenty times."""
     chance: float | None = None
@@ -167,8 +165,8 @@ class Hits:
 
     def remarks(self) -> list[str]:
         """Say in sentences what a reader of these hits should know."""
-        said = []
-        if self.reranker:
+        said = [] if self.hits else ["Nothing in the index answers this."]
+        if self.reranker and self.hits:
             num = sum(hit.reranked for hit in self.hits)
             said.append(
                 f"Re-ranked by {self.reranker}: the first {RERANKED} candidates stand in the order of its P(match), "
@@ -221,15 +219,15 @@ def run(
     if (query.hybrid or rerank is not None) and hits:
         cosines = vectors_of([hit.id for hit in hits], index) @ vector
         hits = [replace(hit, cosine=float(cosine)) for hit, cosine in zip(hits, cosines, strict=True)]
-    judged = cutoff if query.is_text_only else None
-    best = max(nearest(LEVELS[0])["score"].to_pylist(), default=-1.0)
+    best = max(nearest(LEVELS[0])["score"].to_pylist(), default=None)
+    judged = cutoff if query.is_text_only and best is not None else None
     return Hits(
         hits=hits,
         cursor="" if following is None else str(Cursor(index.version, digest, following)),
         version=index.version,
         strength=None if judged is None else best,
         level=None if judged is None else judged.level,
-        chance=None if judged is None else judged.chance(best),
+        chance=None if judged is None or best is None else judged.chance(best),
         num_collapsed=sum(len(hit.copies) for hit in hits),
         reranker=reranker,
     )
@@ -252,7 +250,7 @@ def query_vector(query: Query, index: Searched, encoder: Encoder | None) -> np.n
     asked = [(query.text, query.text_weight), (query.negative, -query.negative_weight)]
     texts = [(text, weight) for text, weight in asked if text]
     if texts:
-        vectors = encode_texts(given(encoder), [text for text, _ in texts])
+        vectors = encode_texts(require_encoder(encoder), [text for text, _ in texts])
         parts += [(vector, weight) for vector, (_, weight) in zip(vectors, texts, strict=True)]
     pictures = []
     if query.image is not None:
@@ -261,7 +259,7 @@ def query_vector(query: Query, index: Searched, encoder: Encoder | None) -> np.n
             raise BadInput(f"The picture's vector has {vectors.shape[1]} numbers; this table's have {index.space.dim}.")
         pictures.append(mean_direction(vectors))
     if query.pixels is not None:
-        pictures.append(encode_region(given(encoder), query.pixels, query.box))
+        pictures.append(encode_pixels(require_encoder(encoder), query.pixels))
     if query.like_id:
         pictures.append(vectors_of([query.like_id], index)[0])
     if pictures:
@@ -331,7 +329,7 @@ def vectors_of(ids: list[str], index: Searched) -> np.ndarray:
     return unit(matrix(index.rows(ids, ["vector"])["vector"], index.space.dim))
 
 
-def given(encoder: Encoder | None) -> Encoder:
+def require_encoder(encoder: Encoder | None) -> Encoder:
     """Return the encoder. Raises BadInput if there is none."""
     if encoder is None:
         raise BadInput("Texts and pixels need the table's encoder; give it, or ask by a vector or an id.")
@@ -371,16 +369,7 @@ def require_vectors(vectors: np.ndarray) -> None:
         raise BadInput("The picture's vector holds NaN, infinity, or nothing but zeros; give it anew.")
 
 
-def require_region(pixels: np.ndarray | None, box: tuple[int, int, int, int] | None) -> None:
-    """Raise BadInput unless the pixels are a picture and the box lies in it."""
-    if pixels is None:
-        if box is not None:
-            raise BadInput("A box cuts a region out of a picture; give the picture's pixels.")
-        return
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+def require_pixels(pixels: np.ndarray | None) -> None:
+    """Raise BadInput unless these are a picture, or none are given."""
+    if pixels is not None and (pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size):
         raise BadInput(f"The pixels are {pixels.dtype} {list(pixels.shape)}; uint8 RGB [H, W, 3] is accepted.")
-    height, width = pixels.shape[:2]
-    if box is not None and not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
-        raise BadInput(
-            f"The box {tuple(box)} does not lie in the picture of {width} x {height} px; give left, top, right, bottom."
-        )

@@ -1,5 +1,6 @@
 """The table of an index: read at one version, and changed by one commit that readers see whole or not at all."""
 
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Index:
             )
         if self.num_rows == 0:
             return _hits([], [])
-        by_index = self._indexed and not exact
+        by_index = self._indexed and not exact and not self._is_small(where)
         nearest = {"column": "vector", "q": vector, "k": k, "metric": "cosine", "use_index": by_index}
         if by_index:
             nearest |= {"refine_factor": upkeep.REFINE_FACTOR, "nprobes": upkeep.probes(self.num_rows)}
@@ -72,6 +73,14 @@ class Index:
                 columns=["id", "_distance"], nearest=nearest, filter=where or None, prefilter=True
             )
         return _hits(found["id"], 1 - found["_distance"].to_numpy())
+
+    @functools.cache  # noqa: B019 (an index lives as long as its answers)
+    def _is_small(self, where: str) -> bool:
+        """Say whether a filter leaves so few rows that each is compared: lists that no query reads may hold them."""
+        if not where:
+            return False
+        with layout.reading(self._table, self.folder):
+            return bool(self._table.count_rows(where) <= upkeep.EXACT_ROWS)
 
     def match(self, text: str, k: int, *, where: str = "") -> pa.Table:
         """Return columns id and score (BM25) of the k rows whose captions have most of a text's words, best first."""
@@ -206,12 +215,16 @@ def commit(
     else:
         with layout.reading(table, folder):
             there = table.to_table(columns=["id"], with_row_address=True)
-            ids = there["id"].to_pylist()
-            gone = np.array([row_id in new or row_id not in keep_ids for row_id in ids], bool)
-            addresses = there["_rowaddr"].to_numpy()[gone]
-            changed = len(new.intersection(ids))
-            if fragments or len(addresses):
-                table = _commit(folder, _replacement(table, fragments, addresses), table.version)
+        ids = there["id"].to_pylist()
+        gone = np.array([row_id in new or row_id not in keep_ids for row_id in ids], bool)
+        addresses = there["_rowaddr"].to_numpy()[gone]
+        changed = len(new.intersection(ids))
+        if fragments or len(addresses):
+            try:
+                operation = _replacement(table, fragments, addresses)
+            except OSError as error:
+                raise _unwritten(folder, error) from None
+            table = _commit(folder, operation, table.version)
         changes = {
             "added": len(new) - changed,
             "changed": changed,

@@ -26,7 +26,7 @@ def connect(address: str | None) -> None:
     """
     if ray.is_initialized():
         return
-    require_answer(address or os.environ.get("RAY_ADDRESS", ""))
+    require_answer(address)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -56,8 +56,12 @@ def is_there(address: str | None) -> bool:
     return ray.is_initialized()
 
 
-def require_answer(address: str) -> None:
-    """Raise BadInput if nothing listens at HOST:PORT; Ray itself would go on trying in silence for minutes."""
+def require_answer(address: str | None) -> None:
+    """Raise BadInput if nothing listens at HOST:PORT, the address or $RAY_ADDRESS.
+
+    Ray itself would go on trying in silence for minutes.
+    """
+    address = address or os.environ.get("RAY_ADDRESS", "")
     found = re.fullmatch(r"(?:ray://)?([\w.-]+):(\d+)", address)
     if found:
         try:

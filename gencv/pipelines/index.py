@@ -138,6 +138,7 @@ Plan: TypeAlias = Callable[[list[Unit], WriteUnit], dict[str, Any]]
 
 def index_manifest(
     manifest_dir: str,
+    manifest: Manifest,
     encoder: Encoder,
     out: str,
     *,
@@ -152,7 +153,6 @@ def index_manifest(
     fact `bad` names these as (uri, code). Raises BadInput if another writer is at work or the index is of another
     space, and BrokenIndex.
     """
-    manifest = Manifest.load(manifest_dir)
     space = replace(encoder.space, preprocessing=manifest.preprocessing)
 
     def plan(units: list[Unit], write: WriteUnit) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _bring_up_to_date(
         todo = [row for row, name in enumerate(manifest["id"]) if name in wanted and there.get(name) != wanted[name]]
         units = units_of(todo, unit_rows)
         version = int(table.version) if table is not None else 0
-        notes_dir = _notes_dir(out, [version, units, wanted])
+        notes_dir = _notes_dir(out, [space.digest(), version, units, wanted])
         with warnings.catch_warnings():
             # Ray starts its processes through a fork; they replace themselves at once and never come to Lance.
             warnings.filterwarnings("ignore", message="lance is not fork-safe")
@@ -235,7 +235,7 @@ def row_digests(rows: pa.Table) -> dict[str, str]:
 
     The vector is not in it: the id names the picture's bytes, and the index's space all that is done to them.
     """
-    said = rows.select(["id", *SAID]).to_pylist()
+    said = (one for some in rows.select(["id", *SAID]).to_batches(max_chunksize=4096) for one in some.to_pylist())
     return {one["id"]: hashlib.blake2b(json.dumps(one).encode(), digest_size=8).hexdigest() for one in said}
 
 

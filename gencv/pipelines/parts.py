@@ -9,7 +9,6 @@ Ray Data's own checkpoints were the alternative. They are exactly-once too, but 
 the rows that are left, so vectors may differ in their last bits, and a resume needs one CPU more than the first run.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -55,8 +54,10 @@ def map_parts(work: PartWork, *, address: str | None = None, workers: int = 0) -
     todo = [part for part in range(work.num_parts) if part not in done]
     started, rows = time.monotonic(), 0
     # A single part goes to one worker in any case, whose start is saved unless the cluster has GPUs to infer on.
-    is_here = len(todo) == 1 and not (cluster.is_there(address) and work.build and cluster.num_gpus())
-    if todo and not is_here:
+    is_here = len(todo) == 1 and not (work.build and cluster.is_there(address) and cluster.num_gpus())
+    if is_here:
+        cluster.require_answer(address)
+    elif todo:
         cluster.connect(address)
     with tqdm(total=len(todo), desc=work.name, unit="part", mininterval=2, disable=not todo) as progress:
         for result in results_here(work, todo) if is_here else results_of(work, todo, workers):
@@ -73,13 +74,13 @@ def map_parts(work: PartWork, *, address: str | None = None, workers: int = 0) -
 
 
 def results_here(work: PartWork, todo: list[int]) -> Iterator[dict[str, Any]]:
-    """Yield {"part", "rows", "failure"} of each part, done in this process with all its threads."""
+    """Yield {"part", "rows", "failure"} of each part, done in this process with the threads that it has."""
     device = "cpu"
     if work.build:
         from gencv.models.encoders import pick_device  # brings torch, which half of the jobs never need
 
         device = pick_device("auto")
-    actor = WholeActor(work, device, os.cpu_count() or 1)
+    actor = WholeActor(work, device, 0)
     return (actor({"part": part}) for part in todo)
 
 

@@ -48,7 +48,7 @@ def add_hits(report: Report, rows: pa.Table) -> None:
     scores, uris = rows["score"].to_pylist(), rows["uri"].to_pylist()
     some = rows.slice(0, MAX_ON_SHEET)
     words = [
-        f"{score:.3f}\n{fill(caption, 26) or name_of(uri)}"
+        f"{score:.3f}\n{fill(caption, 26, max_lines=4, placeholder=' …') or name_of(uri)}"
         for score, caption, uri in zip(scores, captions, uris, strict=True)
     ]
     report.figures({"hits": sheet_of(some, words[: some.num_rows])})
@@ -153,12 +153,12 @@ def evaluation_report(judged: Judged, sizes: Mapping[str, int], missed: pa.Table
         [
             [f"share of the exact {lost.k} best that it finds", lost.recall.text()],
             *([f"time of a query, {name}", f"{value:.1f} ms"] for name, value in lost.milliseconds.items()),
-            *([f"{name} on disk", f"{size / 2**20:,.1f} MiB"] for name, size in sizes.items()),
+            *([f"size of the {name}", f"{size / 2**20:,.1f} MiB"] for name, size in sizes.items()),
         ],
         note=f"On {lost.num_queries:,} captions, asked one by one; encoding them is not in it.",
     )
     report.section("Captions that find their picture worst", "The picture, the rank it came on, the caption.")
-    words = [f"rank {rank:,}\n{fill(caption, 32)}" for _, caption, rank in judged.misses[: missed.num_rows]]
+    words = [f"rank {rank:,}\n{fill(caption, 32, max_lines=4, placeholder=' …')}" for _, caption, rank in judged.worst]
     report.figures({"worst captions": sheet_of(missed, words, 4)})
     return report
 

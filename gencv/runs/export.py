@@ -10,7 +10,7 @@ import pyarrow.parquet
 from gencv.core import storage
 
 
-def write_rows(rows: pa.Table, place: str) -> None:
+def write_export(rows: pa.Table, place: str) -> None:
     """Write rows to a place whose ending is one of EXPORTS."""
     storage.write_bytes(place, EXPORTS[place.rpartition(".")[2]](rows))
 
@@ -22,7 +22,10 @@ def to_json(rows: pa.Table) -> bytes:
 def to_csv(rows: pa.Table) -> bytes:
     """A cell holds one text, so that several captions stand in it as JSON."""
     columns = {
-        name: pa.array([json.dumps(value, ensure_ascii=False) for value in rows[name].to_pylist()])
+        name: pa.array(
+            [None if value is None else json.dumps(value, ensure_ascii=False) for value in rows[name].to_pylist()],
+            pa.string(),
+        )
         if pa.types.is_list(rows[name].type)
         else rows[name]
         for name in rows.column_names

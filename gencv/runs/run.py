@@ -39,6 +39,7 @@ class Run:
     def __init__(self, job: str, config: Any) -> None:
         self.job, self.config, self.dir = job, config, config.out
         self.started_s = time.monotonic()
+        self.is_renewed = False
         self.asked: dict[str, Any] = {"job": job, "config": json.loads(json.dumps(asdict(config))), "inputs": {}}
 
     def path(self, *names: str) -> str:
@@ -61,7 +62,7 @@ class Run:
         kept: options of which such a run of this job has one, and its others have none. Raises RunConflict if the
         folder holds another run, BadInput if it cannot be written.
         """
-        theirs = self._claimed(inputs)
+        theirs, self.is_renewed = self._claimed(inputs), True
         if theirs.get("job") != self.job or not any(map(theirs.get("config", {}).get, kept)):
             raise RunConflict(f"{self.dir} holds another run, of {theirs.get('job')}; choose another --out.")
 
@@ -101,7 +102,12 @@ class Run:
             note = "" if len(bad) == len(shown) else f"The first {len(shown)} of {len(bad)}."
             report.section(
                 "Pictures that could not be read",
-                f"{len(bad)} of {total} pictures gave no answer; they are rows with an error, not dropped.",
+                f"{len(bad)} of {total} pictures gave no answer"
+                + (
+                    "; the next run tries them again."
+                    if self.is_renewed
+                    else "; they are rows with an error, not dropped."
+                ),
             )
             report.table(["picture", "error"], [list(row) for row in shown], "", note)
         limit = getattr(self.config, "max_bad_fraction", 1.0)
@@ -126,7 +132,7 @@ class Run:
             raise TooManyBad(
                 f"{len(bad)} of {total} pictures failed, more than --max-bad-fraction {limit} allows; "
                 f"the rest is finished and {self.path('report.html')} lists them. "
-                "Once they are mended, choose a new --out."
+                f"Once they are mended, {'run the same command again' if self.is_renewed else 'choose a new --out'}."
             )
 
 

@@ -48,7 +48,7 @@ def test_a_large_table_is_looked_through_by_its_index(tmp_path: Path, monkeypatc
     update(str(tmp_path), index_space(), [rows], set(rows["id"].to_pylist()))
     index = Index.open(str(tmp_path))
     ids, exact = find_duplicates(index)
-    monkeypatch.setattr(duplicates, "EXACT_ROWS", 10)
+    monkeypatch.setattr(duplicates, "COMPARED_ROWS", 10)
     _, through = find_duplicates(index)
     assert sorted(sorted(ids[row] for row in group) for group in through.groups) == sorted(
         [row["id"][:-1], row["id"]] for row in twice

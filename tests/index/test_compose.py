@@ -3,7 +3,7 @@ import pytest
 from fakes import WordEncoder
 
 from gencv.core.errors import BadInput
-from gencv.index.compose import TEMPLATES, compose, encode_region, encode_texts, mean_direction, wordings
+from gencv.index.compose import TEMPLATES, compose, cut_region, encode_pixels, encode_texts, mean_direction, wordings
 
 
 def test_short_texts_are_worded_by_every_template_and_captions_go_raw() -> None:
@@ -23,14 +23,17 @@ def test_a_short_text_is_the_mean_over_its_wordings() -> None:
     assert np.allclose(found[1], encoder.texts(["a red and blue thing"])[0], atol=1e-6)
 
 
-def test_a_region_is_all_that_is_encoded() -> None:
+def test_a_region_is_cut_out_and_encoded_alone() -> None:
     pixels = np.zeros((10, 20, 3), np.uint8)
     pixels[:, :10, 0] = 200
     pixels[:, 10:, 2] = 200
     encoder = WordEncoder()
-    assert encode_region(encoder, pixels, (0, 0, 10, 10))[0] == pytest.approx(1.0)
-    assert encode_region(encoder, pixels, (10, 2, 20, 9))[2] == pytest.approx(1.0)
-    assert encode_region(encoder, pixels, None)[0] == pytest.approx(0.5**0.5)
+    assert encode_pixels(encoder, cut_region(pixels, (0, 0, 10, 10)))[0] == pytest.approx(1.0)
+    assert encode_pixels(encoder, cut_region(pixels, (10, 2, 20, 9)))[2] == pytest.approx(1.0)
+    assert encode_pixels(encoder, pixels)[0] == pytest.approx(0.5**0.5)
+    for outside in ((0, 0, 21, 10), (5, 0, 5, 10), (-1, 0, 3, 3)):
+        with pytest.raises(BadInput, match="does not lie in the picture of 20 x 10 px"):
+            cut_region(pixels, outside)
 
 
 def test_parts_add_up_by_their_weights_and_negative_ones_are_taken_away() -> None:

@@ -53,7 +53,7 @@ def test_a_vector_several_vectors_pixels_and_a_region_find_their_pictures() -> N
     pixels = np.zeros((8, 8, 3), np.uint8)
     pixels[:, :6, 0] = pixels[:, 6:, 1] = 255
     assert ids(run(Query(pixels=pixels, k=1), COLOURS, ENCODER)) == ["p00000"]
-    assert ids(run(Query(pixels=pixels, box=(6, 0, 8, 8), k=1), COLOURS, ENCODER)) == ["p00001"]
+    assert ids(run(Query(pixels=pixels[:, 6:], k=1), COLOURS, ENCODER)) == ["p00001"]
 
 
 def test_weights_say_whether_the_text_or_the_picture_counts() -> None:
@@ -179,7 +179,6 @@ def test_the_digest_sees_every_field_but_the_page() -> None:
         {"image": np.ones(3, np.float32)},
         {"pixels": pixels},
         {"pixels": pixels + 1},
-        {"pixels": pixels, "box": (0, 0, 1, 1)},
         {"like_id": "z"},
         {"text_weight": 2.0},
         {"image_weight": 2.0},
@@ -215,11 +214,8 @@ def test_the_digest_sees_every_field_but_the_page() -> None:
         ({"image": np.array(["x"])}, r"numbers \[D\] or \[V, D\] are accepted"),
         ({"image": np.empty(0)}, r"numbers \[D\] or \[V, D\] are accepted"),
         ({"like_id": "p00000", "hybrid": True}, "give a text"),
-        ({"text": "x", "box": (0, 0, 1, 1)}, "give the picture's pixels"),
         ({"pixels": np.zeros((4, 4), np.uint8)}, r"uint8 \[4, 4\]; uint8 RGB \[H, W, 3\]"),
         ({"pixels": np.zeros((4, 4, 3))}, "float64"),
-        ({"pixels": np.zeros((4, 4, 3), np.uint8), "box": (0, 0, 5, 4)}, "does not lie in the picture of 4 x 4 px"),
-        ({"pixels": np.zeros((4, 4, 3), np.uint8), "box": (2, 0, 2, 4)}, "does not lie in"),
     ],
 )
 def test_a_query_that_no_table_can_answer_is_refused(asked: dict[str, Any], sentence: str) -> None:

@@ -309,6 +309,22 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "FRAGMENT_ROWS", 400)
 
 
+def test_a_filter_that_leaves_few_rows_loses_none_in_lists_that_are_not_read(
+    tmp_path: Path, small_limits: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = index_rows(1500, dim=32, seed=3, source=["rare" if row % 150 == 0 else "shop" for row in range(1500)])
+    build(tmp_path, rows)
+    table = layout.open_table(str(tmp_path))
+    table.create_index(
+        "vector", "IVF_RQ", upkeep.VECTOR_INDEX, metric="cosine", num_partitions=30, num_bits=5, replace=True
+    )
+    monkeypatch.setattr(upkeep, "probes", lambda num_rows: 1)
+    where = "source = 'rare'"
+    assert Index.open(str(tmp_path)).nearest(vectors_of(rows)[7], 100, where=where).num_rows == 10
+    monkeypatch.setattr(upkeep, "EXACT_ROWS", 5)  # now the filter leaves too many for a scan
+    assert Index.open(str(tmp_path)).nearest(vectors_of(rows)[7], 100, where=where).num_rows < 10
+
+
 def test_the_index_comes_with_size_catches_up_and_finds_what_a_scan_finds(tmp_path: Path, small_limits: None) -> None:
     rows = index_rows(1500, dim=32, seed=3)
     folder, space, ids = str(tmp_path), index_space(32), rows["id"].to_pylist()

@@ -167,7 +167,29 @@ def test_a_reranker_orders_the_hits_anew_and_is_named(
     assert code == 2 and "another query" in stderr
     job("index", *flags, "--out", tmp_path / "plain")
     told = json.loads((tmp_path / "plain/hits.json").read_text())
-    assert told["reranker"] is None and "reranked" not in told["hits"][0]
+    assert told["reranker"] == "" and "reranked" not in told["hits"][0]
+
+
+def test_a_cursor_stays_at_its_version_when_the_index_moves_on(job: Job, made: Manifest, tmp_path: Path) -> None:
+    flags = ("--index", tmp_path / "index", "--query", "a red wall", "-k", "4")
+    code, stdout, _ = job("index", *flags)
+    cursor = stdout.split("--cursor ")[1].split()[0]
+    second = job("index", *flags, "--cursor", cursor)[1]
+    embed([Path(uri) for uri in made["uri"][2:]], tmp_path / "fewer")
+    assert job("index", "--embeddings", tmp_path / "fewer", "--out", tmp_path / "index")[0] == 0
+    code, stdout, stderr = job("index", *flags, "--cursor", cursor)
+    assert code == 0 and stdout == second, stderr
+    assert stdout.lstrip().startswith("5 "), "ranks go on"
+
+
+def test_a_first_build_that_was_killed_goes_on(job: Job, made: Manifest, tmp_path: Path) -> None:
+    made.save(str(tmp_path / "m"))
+    for folder, name in (("data", "x.lance"), ("_transactions", "0-x.txn")):
+        (tmp_path / "new/table.lance" / folder).mkdir(parents=True)
+        (tmp_path / "new/table.lance" / folder / name).write_bytes(b"half")
+    (tmp_path / "new/config.json").write_text(json.dumps({"job": "index", "config": {"manifest": str(tmp_path / "m")}}))
+    code, stdout, stderr = job("index", "--manifest", tmp_path / "m", "--out", tmp_path / "new")
+    assert code == 0 and "12 added" in stdout, stderr
 
 
 def test_pictures_regions_and_ids_are_asked_with(job: Job, made: Manifest, tmp_path: Path) -> None:
@@ -291,6 +313,8 @@ def test_another_space_and_a_folder_of_another_run_are_refused(
     other = Space(encoder="fake", weights="v", dim=4, transform={})
     monkeypatch.setattr(ColourEncoder, "space", other)
     code, _, stderr = job("index", "--index", tmp_path / "index", "--query", "red")
+    assert code == 2 and "cannot be compared" in stderr
+    code, _, stderr = job("index", "--index", tmp_path / "index", "--evaluate", "--out", tmp_path / "o")
     assert code == 2 and "cannot be compared" in stderr
     code, _, stderr = job("index", "--embeddings", tmp_path / "e", "--out", tmp_path / "e")
     assert code == 2 and "holds no run" in stderr

@@ -96,7 +96,9 @@ def test_an_index_follows_its_embeddings(
 
     encoder, folder = load_encoder("starter", device="cpu"), str(tmp_path / "manifest")
     manifest_of(pictures[:300]).save(folder)
-    changes, facts = index_manifest(folder, encoder, str(tmp_path / "encoded"), address=ray_local)
+    changes, facts = index_manifest(
+        folder, Manifest.load(folder), encoder, str(tmp_path / "encoded"), address=ray_local
+    )
     assert (changes.added, facts["parts"]) == (300, 2)
     pixels = np.stack([encoder.transform(np.asarray(Image.open(path))) for path in pictures[250:260]])
     ids = Manifest.load(folder)["id"][250:260]
@@ -111,6 +113,23 @@ def die_after_the_first(work: PartWork, **how: Any) -> dict[str, Any]:
     raise KeyboardInterrupt
 
 
+def test_what_a_killed_run_wrote_of_another_space_is_not_taken(
+    tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embeddings_of(pictures[:300], tmp_path / "one")
+    made = manifest_of(pictures[:300])
+    turned = -Embeddings.load(str(tmp_path / "one")).vectors
+    write_embeddings(made, turned, tmp_path / "two", weights="v")
+    out = str(tmp_path / "out")
+    monkeypatch.setattr(indexing, "map_parts", die_after_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        index_embeddings(str(tmp_path / "one"), out)
+    monkeypatch.setattr(indexing, "map_parts", in_process)
+    assert index_embeddings(str(tmp_path / "two"), out)[0].added == 300
+    there = Index.open(out).rows(made["id"], ["vector"])["vector"]
+    np.testing.assert_array_equal(matrix(there, turned.shape[1]), turned)
+
+
 def test_a_manifest_is_encoded_as_embed_does(
     tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,8 +137,9 @@ def test_a_manifest_is_encoded_as_embed_does(
     manifest_of(pictures[:20]).save(str(tmp_path / "m"))
     for module in (indexing, embedding):
         monkeypatch.setattr(module, "map_parts", in_process)
-    embed(str(tmp_path / "m"), Manifest.load(str(tmp_path / "m")), encoder, str(tmp_path / "e"))
-    changes, _ = index_manifest(str(tmp_path / "m"), encoder, str(tmp_path / "out"))
+    folder, loaded = str(tmp_path / "m"), Manifest.load(str(tmp_path / "m"))
+    embed(folder, loaded, encoder, str(tmp_path / "e"))
+    changes, _ = index_manifest(folder, loaded, encoder, str(tmp_path / "out"))
     assert changes.added == 20
     embeddings = Embeddings.load(str(tmp_path / "e"))
     index = Index.open(str(tmp_path / "out"))
