@@ -27,6 +27,15 @@ def shared() -> Path:
 
 
 @pytest.fixture
+def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for weights, and no hub."""
+    monkeypatch.setenv("GENCV_MODELS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    return tmp_path
+
+
+@pytest.fixture
 def ray_local() -> str:
     """One small Ray for all tests of this process; returns its address, for the processes that they start."""
     return start_ray(num_gpus=0)

@@ -1,4 +1,7 @@
-"""Bring an index up to date with a manifest or with embeddings: what is new or changed is written, by all workers.
+"""Bring an index up to date with a manifest or with embeddings: new pictures are written, by all workers.
+
+Of a picture that is there only what is said of it can have changed, for its id is that of its bytes: such rows keep
+their vectors and thumbnails, and the driver writes them.
 
 Each unit of work is a data file of the table and, in `pending/`, a note that it is there. Readers see none of it until
 the driver names all files in one commit. After a kill the same call finds the notes and makes only what lacks one; a
@@ -6,9 +9,10 @@ file without a note is garbage, which the upkeep removes.
 """
 
 import hashlib
+import itertools
 import json
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -149,8 +153,8 @@ def index_manifest(
     """Make the index in `out` hold the pictures of a manifest, and encode those that are new.
 
     encoder: as loaded here; every actor loads its own by the same name. Returns what changed, and facts of the work. A
-    picture whose file is gone or damaged is not written: an older row of it stays, and the next call tries again; the
-    fact `bad` names these as (uri, code). Raises BadInput if another writer is at work or the index is of another
+    new picture whose file is gone or damaged is not written, and the next call tries again; the fact `bad` names these
+    as (uri, code). Raises BadInput if another writer is at work or the index is of another
     space, and BrokenIndex.
     """
     space = replace(encoder.space, preprocessing=manifest.preprocessing)
@@ -192,9 +196,14 @@ def _bring_up_to_date(
         table = layout.open_table(out)
         if table is not None:
             layout.check_space(table, space, out)
-        there = Index(out, table).digests() if table is not None else {}
-        todo = [row for row, name in enumerate(manifest["id"]) if name in wanted and there.get(name) != wanted[name]]
-        units = units_of(todo, unit_rows)
+        index = None if table is None else Index(out, table)
+        there = {} if index is None else index.digests()
+        new: list[int] = []
+        changed: list[int] = []
+        for row, name in enumerate(manifest["id"]):
+            if name in wanted and there.get(name) != wanted[name]:
+                (changed if name in there else new).append(row)
+        units = units_of(new, unit_rows)
         version = int(table.version) if table is not None else 0
         notes_dir = _notes_dir(out, [space.digest(), version, units, wanted])
         with warnings.catch_warnings():
@@ -213,7 +222,8 @@ def _bring_up_to_date(
         notes = list(tables.iterate_parts(notes_dir))
         if len(notes) < len(units):  # on an object store, where no lock keeps another writer from tidying up
             raise overtaken(out)
-        changes = commit(out, space, table, written_of(notes), set(wanted))
+        kept = said_anew(index, manifest.table.take(changed)) if index is not None and changed else ()
+        changes = commit(out, space, table, itertools.chain(written_of(notes), kept), set(wanted))
         storage.remove(storage.join(out, PENDING))
     bad = [(row["uri"], row["error"]) for note in notes for row in note.to_pylist() if row["error"]]
     return changes, {**facts, "rows": changes.added + changes.changed, "bad": bad}
@@ -237,6 +247,16 @@ def row_digests(rows: pa.Table) -> dict[str, str]:
     """
     said = (one for some in rows.select(["id", *SAID]).to_batches(max_chunksize=4096) for one in some.to_pylist())
     return {one["id"]: hashlib.blake2b(json.dumps(one).encode(), digest_size=8).hexdigest() for one in said}
+
+
+def said_anew(index: Index, rows: pa.Table) -> Iterator[pa.Table]:
+    """Yield rows of a manifest as those of the index that holds their pictures already."""
+    for start in range(0, rows.num_rows, upkeep.FRAGMENT_ROWS):
+        some = rows.slice(start, upkeep.FRAGMENT_ROWS)
+        kept = index.rows(some["id"].to_pylist(), ["vector", "thumbnail"])
+        columns = {name: some[name] for name in ("id", *SAID)}
+        columns["digest"] = pa.array(list(row_digests(some).values()))
+        yield pa.table({**columns, "vector": kept["vector"], "thumbnail": kept["thumbnail"]})
 
 
 def thumbnail(image: np.ndarray) -> bytes:

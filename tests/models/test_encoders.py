@@ -12,14 +12,6 @@ from gencv.images.transform import Transform
 from gencv.models.encoders import load_encoder, transform_of_open_clip
 
 
-@pytest.fixture
-def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENCV_MODELS", str(tmp_path))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    return tmp_path
-
-
 @pytest.fixture(scope="module")
 def features() -> Encoder:
     return load_encoder("starter-features", device="cpu")

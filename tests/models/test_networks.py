@@ -27,14 +27,6 @@ OF_TIMM = [
 ]
 
 
-@pytest.fixture
-def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENCV_MODELS", str(tmp_path))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    return tmp_path
-
-
 def images(network: Classifier, count: int = 2) -> torch.Tensor:
     side = network.transform.size_px
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))

@@ -12,14 +12,6 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "green", "sho
 PICTURES = [picture(seed, *size) for seed, size in enumerate([(96, 72), (40, 90), (3, 5), (1, 1), (4, 3)])]
 
 
-@pytest.fixture
-def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENCV_MODELS", str(tmp_path))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    return tmp_path
-
-
 def config(vocab_size: int = len(WORDS)) -> object:
     from transformers import BlipConfig
 
