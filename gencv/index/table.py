@@ -1,9 +1,9 @@
 """The table of an index: read at one version, and changed by one commit that readers see whole or not at all."""
 
-import functools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import lance
 import numpy as np
@@ -38,6 +38,7 @@ class Index:
         }
         self._table = table
         self._indexed = upkeep.is_indexed(table)
+        self._num_left = lru_cache(maxsize=256)(self._count)
 
     @classmethod
     def open(cls, folder: str, *, version: int | None = None) -> "Index":
@@ -74,13 +75,13 @@ class Index:
             )
         return _hits(found["id"], 1 - found["_distance"].to_numpy())
 
-    @functools.cache  # noqa: B019 (an index lives as long as its answers)
     def _is_small(self, where: str) -> bool:
         """Say whether a filter leaves so few rows that each is compared: lists that no query reads may hold them."""
-        if not where:
-            return False
+        return bool(where) and self._num_left(where) <= upkeep.EXACT_ROWS
+
+    def _count(self, where: str) -> int:
         with layout.reading(self._table, self.folder):
-            return bool(self._table.count_rows(where) <= upkeep.EXACT_ROWS)
+            return int(self._table.count_rows(where))
 
     def match(self, text: str, k: int, *, where: str = "") -> pa.Table:
         """Return columns id and score (BM25) of the k rows whose captions have most of a text's words, best first."""

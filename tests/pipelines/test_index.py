@@ -150,6 +150,16 @@ def test_a_manifest_is_encoded_as_embed_does(
     again, _ = index_embeddings(str(tmp_path / "e"), str(tmp_path / "out"))
     assert counts(again) == (0, 0, 0, 20)
 
+    table = loaded.table
+    split = Manifest(table.set_column(table.column_names.index("split"), "split", pa.array(["val"] * 20)))
+    split.save(folder)
+    monkeypatch.setattr(indexing, "map_parts", lambda work, **how: {"parts": work.num_parts})
+    changes, facts = index_manifest(folder, split, encoder, str(tmp_path / "out"))
+    assert counts(changes) == (0, 20, 0, 0) and facts["parts"] == 0, "only a word changed: nothing to encode"
+    after = Index.open(str(tmp_path / "out")).rows(embeddings.manifest["id"], ["split", "vector", "thumbnail"])
+    assert after["split"].to_pylist() == ["val"] * 20 and after["thumbnail"].null_count == 0
+    np.testing.assert_array_equal(matrix(after["vector"], index.space.dim), embeddings.vectors)
+
 
 def in_process(work: PartWork, **how: Any) -> dict[str, Any]:
     infer = work.build("cpu", 0) if work.build else as_it_is
