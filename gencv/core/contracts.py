@@ -1,12 +1,13 @@
 """What the floors above promise each other without knowing each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from gencv.core.embeddings import Space
+from gencv.core.settings import Settings
 
 
 class Prepare(Protocol):
@@ -72,3 +73,67 @@ class Judged:
     """float32 [B], the greatest score of them."""
     outside: list[tuple[str, ...]] | None = None
     """B times the codes of `scope.OUTSIDE`; None where nobody looked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Settings):
+    """A painter's recipe: everything that a picture follows from, but for the picture and mask to start from."""
+
+    prompt: str
+    negative_prompt: str = ""
+    seed: int = 0
+    num_inference_steps: int = 30
+    guidance_scale: float = 7.5
+    strength: float | None = None
+    """How far to leave the picture to start from: 0 not at all, 1 wholly. None where there is none to leave."""
+    scheduler: str = "default"
+    """A name of `SCHEDULERS`; "default" is the painter's own."""
+    width: int = 0
+    """In px; 0 is what the painter was trained on, or the size of the picture to start from."""
+    height: int = 0
+    model: str = ""
+    """The painter's name, filled in by the painter."""
+
+
+DONE, CONTENT_FILTERED = "done", "content_filtered"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a painter made of one recipe."""
+
+    image: np.ndarray | None
+    """uint8 RGB [H, W, 3]; None, never black, where the content was filtered."""
+    recipe: Recipe
+    """With every default filled in: the same recipe gives the same picture."""
+    finish_reason: str = DONE
+    """DONE or CONTENT_FILTERED."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what was not done as asked: words that were cut off, why the content was filtered."""
+
+
+class Painter(Protocol):
+    """Recipes to pictures; what each shows does not depend on the others."""
+
+    @property
+    def name(self) -> str:
+        """The name that `load_painter` takes."""
+        ...
+
+    def paint(
+        self,
+        recipes: Sequence[Recipe],
+        *,
+        init: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[Picture]:
+        """Give the pictures in the order of their recipes.
+
+        init: uint8 RGB [H, W, 3] to start from. mask: bool [H, W], True where to paint anew; the rest stays as it is
+        in `init`, byte for byte. on_step: called with the steps that are done and their whole number.
+        cancelled: asked before every step; once it says True, no further picture comes.
+        Raises BadInput before any work where a recipe, `init`, or `mask` cannot be.
+        """
+        ...

@@ -11,6 +11,7 @@
     ├── BrokenIndex           a search index with a file that is gone or damaged
     ├── TrainingFailed        a training that cannot go on; its last good checkpoint is kept
     ├── NotSupported          this encoder or detector cannot do that
+    ├── OutOfMemory           a picture that does not fit into memory, alone and in tiles
     ├── TooManyBad            more pictures failed than --max-bad-fraction allows
     ├── NotReproduced         figures of a finished run that do not follow from its tables; exit code 1
     └── AuditFailed           data that would teach a shortcut or leaks; exit code 3, so that scripts can tell
@@ -100,6 +101,10 @@ class TrainingFailed(GencvError):
 
 class NotSupported(GencvError):
     """This encoder or detector cannot do what was asked."""
+
+
+class OutOfMemory(GencvError):
+    """A picture that does not fit into memory, even alone and decoded in tiles."""
 
 
 class TooManyBad(GencvError):

@@ -1,12 +1,18 @@
 """The model hub, which may be out of reach: ask once and quickly, and say where a local copy belongs."""
 
 import functools
+import logging
 import os
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+from gencv.core.errors import ModelUnavailable
+
+T = TypeVar("T")
 TIMEOUT_S = 5.0
 
 
@@ -40,3 +46,16 @@ def answers(endpoint: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def fetch(name: str, folder: Path, build: Callable[[], T], files: str = "its .safetensors file") -> T:
+    """Build from the hub or its cache. Raises ModelUnavailable in one sentence within seconds."""
+    reachable = hub_is_reachable()
+    logging.disable(logging.ERROR)  # open_clip logs what it then raises
+    try:
+        return build()
+    except (OSError, RuntimeError, ValueError) as error:
+        why = f"the hub gave an error ({type(error).__name__})" if reachable else "the model hub cannot be reached"
+        raise ModelUnavailable(f"{name} cannot be had: {why}; put {files} into {folder}.") from None
+    finally:
+        logging.disable(logging.NOTSET)

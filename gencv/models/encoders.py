@@ -8,21 +8,19 @@ Weights come from a local folder if it is there (`models_dir()/open_clip/ARCHITE
 `models_dir()/timm/NAME/*.safetensors`), else from the hub. Nothing is ever replaced by something smaller in silence.
 """
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from gencv.core.contracts import Encoder
-from gencv.core.errors import BadInput, ModelUnavailable, UnknownName
-from gencv.core.hub import hub_is_reachable, models_dir
+from gencv.core.errors import BadInput, UnknownName
+from gencv.core.hub import fetch, models_dir
 from gencv.images.transform import Transform
 from gencv.models.network import NetworkEncoder
 from gencv.models.starter import load_starter, load_starter_features
 
-T = TypeVar("T")
 FOR_SEARCH = "ViT-B-16-SigLIP2/webli"
 """What search takes unasked, where it can be had: the best of its size at finding pictures by a sentence (mean recall
 75.2 % on Crossmodal-3600 in Immich's table, as good as networks of eighteen times its time), Apache-2.0."""
@@ -147,19 +145,6 @@ def local_weights(folder: Path) -> Path | None:
     if len(files) != 1:
         raise BadInput(f"{folder} must hold one .safetensors file, it holds {len(files)}.")
     return files[0]
-
-
-def fetch(name: str, folder: Path, build: Callable[[], T], files: str = "its .safetensors file") -> T:
-    """Build from the hub or its cache. Raises ModelUnavailable in one sentence within seconds."""
-    reachable = hub_is_reachable()
-    logging.disable(logging.ERROR)  # open_clip logs what it then raises
-    try:
-        return build()
-    except (OSError, RuntimeError, ValueError) as error:
-        why = f"the hub gave an error ({type(error).__name__})" if reachable else "the model hub cannot be reached"
-        raise ModelUnavailable(f"{name} cannot be had: {why}; put {files} into {folder}.") from None
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 ENCODERS: dict[str, Callable[[str], Encoder]] = {

@@ -19,10 +19,10 @@ import torch
 from safetensors import SafetensorError
 
 from gencv.core.errors import BadInput, NotSupported, UnknownName
-from gencv.core.hub import models_dir
+from gencv.core.hub import fetch, models_dir
 from gencv.core.words import GENUINE, POSITIVE
 from gencv.images.transform import Transform
-from gencv.models.encoders import fetch, local_weights, transform_of_timm
+from gencv.models.encoders import local_weights, transform_of_timm
 from gencv.models.starter import TRANSFORM as STARTER_TRANSFORM
 from gencv.models.starter import load_efficientnet
 

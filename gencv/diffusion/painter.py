@@ -1,0 +1,279 @@
+"""The painter over diffusers pipelines: text to image, image to image, and painting into masks.
+
+    painter = load_painter("starter")
+    picture = next(painter.paint([Recipe(prompt="a red apple on a white background", seed=7)]))
+
+The loop over the steps is ours (`denoise.py`), so that one batch can hold other prompts, seeds, and guidance, and each
+picture is the one that it is alone: within 1e-5 in fp32 on a CPU before it is rounded to bytes, which a test holds.
+Masks need no inpainting checkpoint: outside of them the latents are put back after every step, and the pixels at last.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gencv.core.contracts import CONTENT_FILTERED, DONE, Picture, Recipe
+from gencv.core.errors import BadInput, OutOfMemory
+from gencv.diffusion.checks import complete, require_init
+from gencv.diffusion.denoise import Start, Stopped, batch_key, denoise, num_calls
+from gencv.diffusion.loading import Loaded, add_lora, load_pipeline
+from gencv.diffusion.prompts import Prompts, denied
+from gencv.diffusion.speed import Speed, find_speed
+
+BATCH_SIZE = 8
+
+
+def load_painter(
+    name: str,
+    *,
+    device: str = "auto",
+    speed: str | Speed = "exact",
+    loras: Sequence[tuple[Path, float]] = (),
+    batch_size: int = BATCH_SIZE,
+) -> "DiffusionPainter":
+    """Return the painter of that name: `starter`, an alias, a hub id, or the path of a diffusers folder.
+
+    device: "auto" is the GPU where there is one. speed: a name of SPEEDS, or one of your own. loras: files or folders
+    and their weights. What was taken and its licence is logged, and stands in `notes`.
+    Raises UnknownName, ModelUnavailable, BadInput, or NotSupported (`load_pipeline`).
+    """
+    chosen = find_speed(speed) if isinstance(speed, str) else speed
+    if batch_size < 1:
+        raise BadInput(f"A batch size of {batch_size}; 1 or more is accepted.")
+    loaded = load_pipeline(name)
+    for place, weight in loras:
+        add_lora(loaded.pipeline, place, weight)
+    chosen.apply(loaded.pipeline, ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    for note in loaded.notes:
+        logging.getLogger(__name__).warning(note)
+    return DiffusionPainter(loaded, chosen, batch_size)
+
+
+class DiffusionPainter:
+    """A `Painter`. Threads may share one: nothing of a batch outlives it but the encoded prompts."""
+
+    def __init__(self, loaded: Loaded, speed: Speed, batch_size: int = BATCH_SIZE) -> None:
+        self.name, self.notes, self.taken = loaded.name, loaded.notes, loaded.taken
+        self.pipeline, self.speed, self.batch_size = loaded.pipeline, speed, batch_size
+        self.prompts = Prompts(loaded.pipeline)
+        scale = 2 ** (len(self.pipeline.vae.config.block_out_channels) - 1)
+        self.size_px = int(self.pipeline.unet.config.sample_size) * scale
+        # Latents that the UNet can halve without a remainder, and 8, which every tool for these pipelines asks for.
+        self.factor = max(8, scale)
+
+    def complete(
+        self, recipes: Sequence[Recipe], *, init: np.ndarray | None = None, mask: np.ndarray | None = None
+    ) -> list[Recipe]:
+        """Fill in what recipes leave open, without work. Raises BadInput or UnknownName at the first that cannot be."""
+        require_init(init, mask)
+        return [complete(one, self.name, self.size_px, init, mask, self.factor) for one in recipes]
+
+    def paint(
+        self,
+        recipes: Sequence[Recipe],
+        *,
+        init: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[Picture]:
+        """Give the pictures in the order of their recipes (`Painter.paint`); the checks are done when this is called.
+
+        Raises OutOfMemory, as it goes, where a single picture does not fit.
+        """
+        done = self.complete(recipes, init=init, mask=mask)
+        return self._paint(done, init, mask, on_step or (lambda step, steps: None), cancelled or (lambda: False))
+
+    def _paint(
+        self,
+        recipes: list[Recipe],
+        init: np.ndarray | None,
+        mask: np.ndarray | None,
+        on_step: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+    ) -> Iterator[Picture]:
+        refused = {row: denied(one.prompt) for row, one in enumerate(recipes)}
+        finished = {
+            row: Picture(None, recipes[row], CONTENT_FILTERED, (f"Not painted: the prompt asks for {words!r}.",))
+            for row, words in refused.items()
+            if words
+        }
+        left = [row for row in range(len(recipes)) if row not in finished]
+        progress = Progress(
+            on_step, sum(self._num_calls([recipes[row] for row in rows]) for rows in groups(recipes, left))
+        )
+        start = self._start(init, mask)
+        upcoming = 0
+        for rows in batches(recipes, left, self.batch_size):
+            try:
+                made = self._batch([recipes[row] for row in rows], init, mask, start, progress, cancelled)
+            except Stopped:
+                return
+            finished.update(zip(rows, made, strict=True))
+            while upcoming in finished:
+                yield finished.pop(upcoming)
+                upcoming += 1
+        while upcoming in finished:
+            yield finished.pop(upcoming)
+            upcoming += 1
+
+    def _num_calls(self, group: list[Recipe]) -> int:
+        return len(group) * num_calls(self.pipeline, group[0])
+
+    def _batch(
+        self,
+        recipes: list[Recipe],
+        init: np.ndarray | None,
+        mask: np.ndarray | None,
+        start: Start | None,
+        progress: "Progress",
+        cancelled: Callable[[], bool],
+    ) -> list[Picture]:
+        """Paint one batch; where memory is short, in halves, and then decode in tiles. Raises OutOfMemory."""
+        before = progress.done
+        try:
+            pixels = self._pixels(recipes, start, progress, cancelled)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            short = True
+        else:
+            short = False
+        if short:  # outside of the handler, whose traceback holds on to the tensors
+            progress.done = before
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            middle = len(recipes) // 2
+            vae = self.pipeline.vae
+            if middle:
+                self.batch_size = max(1, min(self.batch_size, middle))
+                parts = (recipes[:middle], recipes[middle:])
+                return [one for part in parts for one in self._batch(part, init, mask, start, progress, cancelled)]
+            if not vae.use_tiling:
+                vae.enable_tiling()
+                return self._batch(recipes, init, mask, start, progress, cancelled)
+            size = f"{recipes[0].width} x {recipes[0].height}"
+            raise OutOfMemory(
+                f"A picture of {size} px does not fit into memory, alone and in tiles; ask for a smaller one."
+            )
+        images = [to_bytes(one) for one in pixels]
+        if init is not None and mask is not None:
+            images = [np.where(mask[..., None], one, init) for one in images]
+        filtered = self._filtered(images)
+        return [self._picture(recipe, image, bad) for recipe, image, bad in zip(recipes, images, filtered, strict=True)]
+
+    def _pixels(
+        self, recipes: list[Recipe], start: Start | None, progress: "Progress", cancelled: Callable[[], bool]
+    ) -> np.ndarray:
+        """Return float32 [B, H, W, 3] from 0 to 1."""
+        latents = denoise(
+            self.pipeline,
+            recipes,
+            [self.prompts.encode(one.prompt) for one in recipes],
+            [self.prompts.encode(one.negative_prompt, is_negative=True) for one in recipes],
+            start,
+            reuse_interval=self.speed.reuse_interval,
+            on_step=lambda: progress.add(len(recipes)),
+            cancelled=cancelled,
+        )
+        return decode(self.pipeline.vae, latents)
+
+    def _start(self, init: np.ndarray | None, mask: np.ndarray | None) -> Start | None:
+        """Encode the picture to start from, once for all recipes. Its mean: a draw would need a seed of its own."""
+        if init is None:
+            return None
+        vae, dtype = self.pipeline.vae, self.pipeline.unet.dtype
+        with torch.inference_mode():
+            pixels = torch.from_numpy(init.copy()).permute(2, 0, 1)[None].float().div(127.5).sub(1)
+            found = vae.encode(pixels.to(vae.device, vae.dtype))
+            mean = found.latent_dist.mean if hasattr(found, "latent_dist") else found.latents
+            latents = ((mean - (vae.config.get("shift_factor") or 0)) * vae.config.scaling_factor).to(dtype)
+            if mask is None:
+                return Start(latents, None)
+            side = init.shape[0] // latents.shape[-2], init.shape[1] // latents.shape[-1]
+            touched = torch.nn.functional.max_pool2d(torch.from_numpy(mask.copy())[None, None].float(), side)
+            return Start(latents, touched.to(latents))
+
+    def _filtered(self, images: list[np.ndarray]) -> list[bool]:
+        """Ask the pipeline's safety checker, where it has one."""
+        checker = getattr(self.pipeline, "safety_checker", None)
+        if checker is None:
+            return [False] * len(images)
+        seen = self.pipeline.feature_extractor(images, return_tensors="pt").pixel_values
+        with torch.inference_mode():
+            # It blackens what it is given in place, so it is given copies.
+            found = checker(
+                images=[image.copy() for image in images],
+                clip_input=seen.to(self.pipeline.unet.device, next(checker.parameters()).dtype),
+            )
+        return [bool(one) for one in found[1]]
+
+    def _picture(self, recipe: Recipe, image: np.ndarray, is_filtered: bool) -> Picture:
+        if is_filtered:
+            return Picture(None, recipe, CONTENT_FILTERED, ("Painted and not shown: its safety checker objects.",))
+        return Picture(image, recipe, DONE, self.notes_on(recipe))
+
+    def notes_on(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return a sentence for each of a recipe's texts that is too long for the text encoder."""
+        texts = {"prompt": recipe.prompt, "negative prompt": recipe.negative_prompt}
+        room = self.pipeline.tokenizer.model_max_length - 2
+        return tuple(
+            f"The {what} is longer than the {room} tokens that {self.name} reads; cut off: {rest!r}."
+            for what, text in texts.items()
+            if (rest := self.prompts.cut(text))
+        )
+
+
+class Progress:
+    """Steps that are done of all, in pictures times steps."""
+
+    def __init__(self, on_step: Callable[[int, int], None], total: int) -> None:
+        self.on_step, self.total, self.done = on_step, total, 0
+
+    def add(self, count: int) -> None:
+        self.done += count
+        self.on_step(self.done, self.total)
+
+
+def batches(recipes: Sequence[Recipe], rows: Sequence[int], size: int) -> list[list[int]]:
+    """Cut the groups into batches of at most `size`, in the order in which the first row of each comes."""
+    cut = [group[at : at + size] for group in groups(recipes, rows) for at in range(0, len(group), size)]
+    return sorted(cut, key=lambda group: group[0])
+
+
+def groups(recipes: Sequence[Recipe], rows: Sequence[int]) -> list[list[int]]:
+    """Group all rows that may share a batch."""
+    found: dict[Any, list[int]] = {}
+    for row in rows:
+        found.setdefault(batch_key(recipes[row]), []).append(row)
+    return list(found.values())
+
+
+@torch.inference_mode()
+def decode(vae: Any, latents: torch.Tensor) -> np.ndarray:
+    """Return the pixels of latents [B, C, h, w]: float32 [B, H, W, 3] from 0 to 1."""
+    whole = latents.to(vae.dtype) / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0)
+    pixels = vae.decode(whole, return_dict=False)[0].float().add(1).div(2).clamp(0, 1)
+    return np.asarray(pixels.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def to_bytes(pixels: np.ndarray) -> np.ndarray:
+    """Float [H, W, 3] from 0 to 1 -> uint8. NaN, as of an overflow, is BadInput and not black."""
+    if not np.isfinite(pixels).all():
+        raise BadInput("The painter's numbers overflowed; take a speed of another dtype than fp16.")
+    return np.asarray((pixels * 255).round().astype(np.uint8))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether memory was short, on a GPU or in the machine."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def with_seeds(recipe: Recipe, count: int) -> list[Recipe]:
+    """Return `count` recipes of which picture i has the seed of the recipe plus i."""
+    return [replace(recipe, seed=recipe.seed + number) for number in range(count)]
