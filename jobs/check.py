@@ -5,7 +5,8 @@
 Runs without Ray. A file that cannot be judged is a line with an error code, and the others still get their verdict. A
 bundle that was fitted on faces judges the largest one, or with --faces each gives every face its line. A picture whose
 score settles nothing, whose verdict would not survive being saved again, or that is unlike what the detector was
-measured on has the label `uncertain` and its `reasons`.
+measured on has the label `uncertain` and its `reasons`. Beside the score stands `provenance`: what the file says of
+where it comes from (docs/provenance.md). It is evidence for a person, and changes neither score nor label.
 """
 
 import json
@@ -27,6 +28,7 @@ from gencv.images.decode import decode
 from gencv.images.faces import Face, find_faces
 from gencv.models import bundle
 from gencv.models.detectors import Detector
+from gencv.provenance import stamp
 from gencv.runs.launch import launch
 
 
@@ -41,6 +43,8 @@ class Config:
     faces: str = "largest"
     """Which faces are judged by a bundle that was fitted on faces: a key of FACES. A line has the box that was judged,
     in px of the upright picture."""
+    provenance: bool = True
+    """Read the parameters, credentials, and watermark in each file."""
     reencode: bool = True
     """Judge three re-encodings of each picture too: a verdict that they turn is uncertain."""
     max_bad_fraction: float = 0.05
@@ -64,7 +68,10 @@ def main(config: Config) -> None:
         num_files += 1
         lines: list[dict[str, Any]] = []
         try:
-            faces, image_id = judge_file(detector, file, config)
+            data = bytes_of(file)
+            faces = judge_file(detector, data, config)
+            image_id = picture_id(data)
+            origin = stamp.read(data, image=decode(data)).to_dict() if config.provenance else None
             for face, judged in faces:
                 verdict = judge(judged, threshold, detector.band, detector.labels, id=image_id, uri=file)
                 line = {"file": file, "task": detector.task, **asdict(verdict), "error": None}
@@ -72,7 +79,8 @@ def main(config: Config) -> None:
                 line["scores"] = both(detector.labels, verdict.score)
                 if detector.kinds:
                     line |= kind_of(detector, judged, verdict.label == detector.labels[1])
-                lines.append(line | {"face": asdict(face)} if face else line)
+                line |= {"face": asdict(face)} if face else {}
+                lines.append(line | {"provenance": origin} if origin else line)
         except BadImage as bad:
             num_bad += 1
             lines = [{"file": file, "error": bad.code, "detail": str(bad)}]
@@ -98,20 +106,23 @@ def cuts_faces(detector: Detector) -> bool:
     return detector.preprocessing is not None and detector.preprocessing.crop == "face"
 
 
-def judge_file(detector: Detector, file: str, config: Config) -> tuple[list[tuple[Face | None, Judged]], str]:
-    """Return what the detector says of a file, or of the faces in it, and the file's id. Raises BadImage."""
+def bytes_of(file: str) -> bytes:
+    """Read a file. Raises BadImage."""
     data = read_image(file)
     if isinstance(data, BadImage):
         raise data
+    return data
+
+
+def judge_file(detector: Detector, data: bytes, config: Config) -> list[tuple[Face | None, Judged]]:
+    """Return what the detector says of a picture, or of the faces in it. Raises BadImage."""
     image = decode(data, min_side_px=detector.prepare.decode_side_px)
     found: list[Face | None] = [None]
     if cuts_faces(detector):
         found = [*FACES[config.faces](find_faces(image))]
         if not found:
             raise BadImage("no_face")
-    return [(face, detector.judge_image(image, face=face, reencode=config.reencode)) for face in found], picture_id(
-        data
-    )
+    return [(face, detector.judge_image(image, face=face, reencode=config.reencode)) for face in found]
 
 
 def both(labels: tuple[str, str], score: float) -> dict[str, float]:

@@ -1,0 +1,160 @@
+"""C2PA credentials: who says how a picture came to be, signed, in the file itself.
+
+Nothing is asked of a network: no time stamp, no remote credentials, no revocation. Thumbnails are off, since they cost
+twenty times the signature (c2pa-python 0.38: 74 ms and 885 kB against 4 ms and 13 kB).
+Source: C2PA specification 2.2, by c2pa-python.
+"""
+
+import importlib.metadata
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import c2pa
+from PIL import Image
+
+from gencv.core.errors import BadInput
+from gencv.core.record import picture_id
+from gencv.provenance import identity
+
+STATES = {
+    "absent": "the file has no credentials",
+    "trusted": "untouched since it was signed, by ourselves or one that the library trusts",
+    "untrusted": "untouched since it was signed, by someone whom we do not know",
+    "invalid": "changed after it was signed, or badly signed",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """What the credentials of a file say, and whether they can be believed."""
+
+    state: str
+    """A key of STATES."""
+    reason: str = ""
+    """What is wrong, in the words of the standard."""
+    signer: str = ""
+    generator: str = ""
+    """The program that claims to have made the file."""
+    actions: tuple[str, ...] = ()
+    source_type: str = ""
+    """The IPTC's digital source type of the first action that has one, without its address."""
+    ingredients: tuple[dict[str, str], ...] = ()
+    """What the picture was made from: title (the picture's id), relationship, format, state of its own credentials."""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether nothing was changed since it was signed, whoever signed."""
+        return self.state in ("trusted", "untrusted")
+
+
+def sign(data: bytes, *, composite: bool = False, ingredient: bytes | None = None, folder: Path | None = None) -> bytes:
+    """Return a PNG, JPEG, or WebP with credentials that say it was generated; the pixels stay as they are.
+
+    composite: made of a photograph and of generated parts, not generated as a whole. ingredient: the file of that
+    photograph, or of the picture that a generation began with; its own credentials are kept with it.
+    folder: see `identity.load`. Raises BadInput for a file or an ingredient that credentials cannot be for.
+    """
+    owner = identity.load(folder)
+    kind = _mime(data, "picture")
+    source = c2pa.C2paDigitalSourceType
+    claim = {"claim_generator_info": [{"name": "gencv", "version": importlib.metadata.version("gencv")}]}
+    try:
+        with (
+            c2pa.Signer.from_callback(owner.sign, owner.algorithm, owner.chain, None) as signer,
+            _context(owner.root) as context,
+            c2pa.Builder(claim, context=context) as builder,
+        ):
+            builder.set_intent(
+                c2pa.C2paBuilderIntent.CREATE,
+                source.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA if composite else source.TRAINED_ALGORITHMIC_MEDIA,
+            )
+            if ingredient is not None:
+                about = {"title": picture_id(ingredient), "relationship": "componentOf" if composite else "inputTo"}
+                builder.add_ingredient(json.dumps(about), _mime(ingredient, "ingredient"), io.BytesIO(ingredient))
+            signed = io.BytesIO()
+            builder.sign(signer, kind, io.BytesIO(data), signed)
+    except c2pa.C2paError as error:
+        raise BadInput(f"The picture cannot be signed: {error}") from None
+    return signed.getvalue()
+
+
+def read(data: bytes, *, folder: Path | None = None) -> Credentials:
+    """Read and check the credentials of a file. folder: whose root is trusted, see `identity.load`. Never raises."""
+    try:
+        root = identity.roots(folder)
+    except BadInput:
+        root = ""
+    try:
+        with _context(root) as context, c2pa.Reader(None, io.BytesIO(data), context=context) as reader:
+            store = json.loads(reader.json())
+    except c2pa.C2paError.ManifestNotFound:
+        return Credentials(state="absent", reason=STATES["absent"])
+    except c2pa.C2paError.NotSupported:
+        return Credentials(state="absent", reason="such a file holds no credentials")
+    except (c2pa.C2paError, ValueError) as error:
+        if b"c2pa" not in data:
+            return Credentials(state="absent", reason="the file cannot be read")
+        return Credentials(state="invalid", reason=str(error))
+    return _credentials(store)
+
+
+def _credentials(store: dict[str, Any]) -> Credentials:
+    manifests = store.get("manifests", {})
+    active = manifests.get(store.get("active_manifest"), {})
+    failures = store.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
+    state = {"Trusted": "trusted", "Valid": "untrusted"}.get(store.get("validation_state", ""), "invalid")
+    actions = [
+        action
+        for assertion in active.get("assertions", [])
+        if assertion.get("label", "").startswith("c2pa.actions")
+        for action in assertion.get("data", {}).get("actions", [])
+    ]
+    signature = active.get("signature_info", {})
+    generators = [info.get("name", "") for info in active.get("claim_generator_info", [])]
+    sources = [action["digitalSourceType"] for action in actions if action.get("digitalSourceType")]
+    return Credentials(
+        state=state,
+        reason="; ".join(sorted({failure.get("code", "") for failure in failures})),
+        signer=signature.get("common_name") or signature.get("issuer") or "",
+        generator=generators[0] if generators else str(active.get("claim_generator", "")),
+        actions=tuple(action.get("action", "") for action in actions),
+        source_type=sources[0].rpartition("/")[2] if sources else "",
+        ingredients=tuple(_ingredient(part, manifests) for part in active.get("ingredients", [])),
+    )
+
+
+def _ingredient(part: dict[str, Any], manifests: dict[str, Any]) -> dict[str, str]:
+    """Say of an ingredient what it was, and what was found of its own credentials when it was put in."""
+    failures = part.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
+    codes = {failure.get("code", "") for failure in failures}
+    state = "absent"
+    if part.get("active_manifest") in manifests:
+        state = "invalid" if codes - {_UNKNOWN_SIGNER} else "untrusted" if codes else "trusted"
+    names = ("title", "relationship", "format")
+    return {name: str(part.get(name, "")) for name in names} | {"credentials": state}
+
+
+_UNKNOWN_SIGNER = "signingCredential.untrusted"
+
+
+def _context(root: str) -> c2pa.Context:
+    return c2pa.Context.from_dict(
+        {
+            "builder": {"thumbnail": {"enabled": False}},
+            "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": False},
+            **({"trust": {"user_anchors": root}} if root else {}),
+        }
+    )
+
+
+def _mime(data: bytes, what: str) -> str:
+    try:
+        kind = Image.open(io.BytesIO(data)).get_format_mimetype()
+    except Exception:  # plug-ins raise whatever their parser runs into
+        kind = None
+    if kind is None or kind not in c2pa.Builder.get_supported_mime_types():
+        raise BadInput(f"Credentials cannot be for this {what} ({kind or 'no picture'}); PNG, JPEG, and WebP can.")
+    return kind

@@ -1,0 +1,46 @@
+"""What check says of a file's origin, beside its score; no Ray."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from skimage import data as photographs
+
+from gencv.images.decode import decode
+from gencv.images.degrade import encode_jpeg, encode_png
+from gencv.provenance.parameters import Parameters
+from gencv.provenance.stamp import stamp
+
+Job = Callable[..., tuple[int, str, str]]
+
+
+def test_check_shows_where_a_picture_comes_from_beside_its_score(
+    job: Job, tmp_path: Path, save_bundle: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENCV_IDENTITY", str(tmp_path / "identity"))
+    photo, folder = photographs.astronaut(), save_bundle("none")
+    marked = stamp(photo, Parameters(prompt="an astronaut", seed=7))
+    files = {
+        "camera.png": encode_png(photo),
+        "stamped.png": marked,
+        "compressed.jpg": encode_jpeg(decode(marked), 50),
+        "text.png": b"text",
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    run = ("check", *(tmp_path / name for name in files), "--bundle", folder, "--max-bad-fraction", "1")
+    code, stdout, _ = job(*run)
+    camera, stamped, compressed, bad = (json.loads(line) for line in stdout.splitlines())
+    assert code == 0 and bad["error"] == "not_an_image" and "provenance" not in bad
+    assert camera["provenance"]["found"] == []
+    assert stamped["provenance"]["found"] == ["parameters", "credentials", "watermark"]
+    assert stamped["provenance"]["agree"] and stamped["provenance"]["credentials"]["state"] == "trusted"
+    assert stamped["provenance"]["parameters"]["values"]["prompt"] == "an astronaut"
+    assert compressed["provenance"]["found"] == ["watermark"]
+    assert compressed["provenance"]["watermark"]["payload"] == stamped["provenance"]["watermark"]["payload"]
+
+    code, stdout, _ = job(*run, "--no-provenance")
+    for with_it, without in zip((camera, stamped, compressed, bad), map(json.loads, stdout.splitlines()), strict=True):
+        with_it.pop("provenance", None)
+        assert with_it == without  # score, label, and reasons are what they are without it
