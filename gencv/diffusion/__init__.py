@@ -1,0 +1,1 @@
+"""Making pictures: products cut out, and put onto things."""

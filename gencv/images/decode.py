@@ -66,6 +66,17 @@ def decode(data: bytes, *, limits: Limits = Limits(), min_side_px: int | None = 
     return _upright(pixels, orientation)
 
 
+def decode_layer(data: bytes, *, limits: Limits = Limits()) -> np.ndarray:
+    """Decode a picture as `decode` does, but keep its transparency: uint8 RGBA [H, W, 4] where it has some, else RGB.
+
+    Colours are not multiplied by alpha. Raises BadImage.
+    """
+    image = open_header(data, limits)
+    if not image.has_transparency_data:
+        return decode(data, limits=limits)
+    return _upright(_pillow_pixels(data, image, None, _rgba), _orientation(image))
+
+
 def image_size(data: bytes, *, limits: Limits = Limits()) -> tuple[int, int]:
     """Return (width, height) in px of the upright picture, from the header alone. Raises BadImage."""
     image = open_header(data, limits)
@@ -185,14 +196,19 @@ def _jpeg_pixels(data: bytes, min_side_px: int | None) -> np.ndarray | None:
         return None
 
 
-def _pillow_pixels(data: bytes, image: Image.Image, min_side_px: int | None) -> np.ndarray:
+def _pillow_pixels(
+    data: bytes,
+    image: Image.Image,
+    min_side_px: int | None,
+    convert: Callable[[Image.Image], np.ndarray] | None = None,
+) -> np.ndarray:
     if image.format == "PNG" and _has_wrong_sum(data):
         raise BadImage("corrupt", "a checksum of the PNG is wrong")
     try:
         if min_side_px:
             image.draft(None, (min_side_px, min_side_px))  # does nothing to other formats than JPEG
         image.load()
-        return _rgb(image)
+        return (convert or _rgb)(image)
     except Exception as error:  # plug-ins raise whatever their decoder runs into
         cut = isinstance(error, EOFError) or "truncated" in str(error).lower() or _breaks_off(data)
         raise BadImage("truncated" if cut else "corrupt", _plain(error)) from None
@@ -229,6 +245,10 @@ def _rgb(image: Image.Image) -> np.ndarray:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _rgba(image: Image.Image) -> np.ndarray:
+    return np.array(image.convert("RGBA"))
 
 
 def _grey_to_rgb(grey: np.ndarray) -> np.ndarray:

@@ -122,7 +122,7 @@ def absolute(place: str) -> str:
 
 PATHS = (
     *("out", "manifest", "embeddings", "bundle", "xlsx", "evaluations", "bundles", "training", "audit", "reproduce"),
-    *("index", "image"),
+    *("index", "image", "products"),
 )
 """Fields that name a place, or several."""
 

@@ -1,0 +1,65 @@
+"""How faithful a mockup is to the product's own pixels: figures that a shop can refuse a picture by.
+
+A print is compared to the artwork as its template warps it, without light and folds: what differs is what they did. A
+scene is compared to the product's own pixels at their place.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from gencv.core.settings import Settings
+
+WHOLE = 0.99
+"""Alpha from which a px counts as the print, or the product, alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity(Settings):
+    """Figures of one mockup; None where there is no such thing: the first four are of prints, the rest of scenes."""
+
+    colour_shift: float | None = None
+    """Mean CIEDE2000 (CIE 142-2001; 1 is just seen side by side, under daylight) over the print, or the product."""
+    coverage: float | None = None
+    """Share of the print area that ink is on."""
+    sharpness: float | None = None
+    """Share of the print's edges that light and folds left: 1 is all of them."""
+    dpi: float | None = None
+    """Px of the artwork on an inch of the printed thing: 150 looks sharp in the hand, under 100 does not."""
+    interior_difference: int | None = None
+    """Largest difference, in levels of 8 bits, between the product and its place in the picture, inside of its edge."""
+    halo: float | None = None
+    """Mean CIEDE2000 on the product's edge against the product laid over the new background."""
+    growth: float | None = None
+    """1 - IoU of the product's mask and of what is cut out of the picture again."""
+
+
+def colour_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return CIEDE2000, float [...], of two uint8 RGB arrays [..., 3], read as sRGB under D65."""
+    return np.asarray(deltaE_ciede2000(rgb2lab(first), rgb2lab(second)))
+
+
+def compare_print(
+    picture: np.ndarray, ideal: np.ndarray, alpha: np.ndarray, *, coverage: float, dpi: float
+) -> Fidelity:
+    """Compare a print as it is lit and folded to the same one flat and unlit, uint8 RGB [H, W, 3] both.
+
+    alpha: float32 [H, W], where ink is in both. Colour and sharpness are None where no px is ink alone.
+    """
+    whole = alpha >= WHOLE
+    shift = float(colour_difference(picture[whole], ideal[whole]).mean()) if whole.any() else None
+    # A px beside the ink's edge would count the edge itself.
+    inner = cv2.erode(whole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0) > 0
+    before, after = _edges(ideal, inner), _edges(picture, inner)
+    return Fidelity(
+        colour_shift=shift, coverage=min(1.0, coverage), sharpness=after / before if before else None, dpi=dpi
+    )
+
+
+def _edges(image: np.ndarray, where: np.ndarray) -> float:
+    """Return the sum of the slopes of lightness over some px."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    slopes = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    return float(slopes[where].sum(dtype=np.float64))

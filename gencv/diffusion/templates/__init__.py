@@ -1,0 +1,29 @@
+"""Six templates that code draws, the same ones every time: nothing to download, and their light is known exactly."""
+
+import functools
+from collections.abc import Callable
+
+from gencv.core import storage
+from gencv.core.errors import UnknownName
+from gencv.diffusion.template import LAYOUT, Template, load
+from gencv.diffusion.templates import box, mug, phone, poster, shirt, tote
+
+TEMPLATES: dict[str, Callable[[], Template]] = {
+    "mug": mug.draw,
+    "shirt": shirt.draw,
+    "poster": poster.draw,
+    "phone": phone.draw,
+    "tote": tote.draw,
+    "box": box.draw,
+}
+"""What can be printed on by name."""
+
+
+@functools.lru_cache(maxsize=16)
+def template_of(name: str) -> Template:
+    """Return a template by its name, or from its folder. Raises UnknownName, and BadInput where a folder holds none."""
+    if name in TEMPLATES:
+        return TEMPLATES[name]()
+    if storage.is_uri(name) or "/" in name or storage.exists(storage.join(name, LAYOUT)):
+        return load(name)
+    raise UnknownName("template", name, [*TEMPLATES, "or the folder of one"])
