@@ -110,6 +110,9 @@ class Picture:
     """DONE or CONTENT_FILTERED."""
     notes: tuple[str, ...] = ()
     """Sentences on what was not done as asked: words that were cut off, why the content was filtered."""
+    batch: tuple[int, int] = (0, 1)
+    """Its row in the batch that it was painted in, and the size of that. Sums are rounded otherwise in another size, so
+    that a byte in many thousands differs by one; who wants the very same bytes paints it at this place again."""
 
 
 class Painter(Protocol):
@@ -124,15 +127,15 @@ class Painter(Protocol):
         self,
         recipes: Sequence[Recipe],
         *,
-        init: np.ndarray | None = None,
+        init: np.ndarray | Sequence[np.ndarray] | None = None,
         mask: np.ndarray | None = None,
         on_step: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[Picture]:
         """Give the pictures in the order of their recipes.
 
-        init: uint8 RGB [H, W, 3] to start from. mask: bool [H, W], True where to paint anew; the rest stays as it is
-        in `init`, byte for byte. on_step: called with the steps that are done and their whole number.
+        init: uint8 RGB [H, W, 3] to start from, one for all recipes or one for each. mask: bool [H, W], True where to
+        paint anew; the rest stays as it is in `init`, byte for byte. on_step: called with the steps that are done and their whole number.
         cancelled: asked before every step; once it says True, no further picture comes.
         Raises BadInput before any work where a recipe, `init`, or `mask` cannot be.
         """

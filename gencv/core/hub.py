@@ -1,14 +1,17 @@
 """The model hub, which may be out of reach: ask once and quickly, and say where a local copy belongs."""
 
 import functools
+import hashlib
 import logging
 import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
 
 from gencv.core.errors import ModelUnavailable
 
@@ -19,6 +22,15 @@ TIMEOUT_S = 5.0
 def models_dir() -> Path:
     """Return the folder for local copies of weights: $GENCV_MODELS, else ~/.cache/gencv/models."""
     return Path(os.environ.get("GENCV_MODELS") or Path.home() / ".cache/gencv/models")
+
+
+def weights_digest(weights: Iterable[tuple[str, np.ndarray]]) -> str:
+    """Digest weights by name, in the order of their names; 16 hex digits."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, array in weights:
+        digest.update(name.encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 @functools.cache

@@ -27,7 +27,7 @@ class Start:
     """What a batch starts from."""
 
     latents: torch.Tensor
-    """[1, C, h, w], scaled as the UNet wants them."""
+    """[B, C, h, w], scaled as the UNet wants them."""
     mask: torch.Tensor | None
     """float [1, 1, h, w], 1 where to paint anew; None for everywhere."""
 
@@ -35,8 +35,9 @@ class Start:
 def batch_key(recipe: Recipe) -> tuple[Any, ...]:
     """Return what the rows of one batch share."""
     strength = None if recipe.strength is None else num_steps_run(recipe.num_inference_steps, recipe.strength)
-    whole = recipe.strength == 1
-    return recipe.model, recipe.width, recipe.height, recipe.scheduler, recipe.num_inference_steps, strength, whole
+    is_whole, is_guided = recipe.strength == 1, recipe.guidance_scale > 1
+    size = recipe.width, recipe.height
+    return recipe.model, *size, recipe.scheduler, recipe.num_inference_steps, strength, is_whole, is_guided
 
 
 @torch.inference_mode()
@@ -71,9 +72,9 @@ def denoise(
     if start is None or (start.mask is not None and recipe.strength == 1):
         latents = noise * scheduler.init_noise_sigma
     else:
-        latents = scheduler.add_noise(start.latents.expand_as(noise), noise, timesteps[:1].repeat(len(noise)))
+        latents = scheduler.add_noise(start.latents, noise, timesteps[:1].repeat(len(noise)))
     scale = torch.tensor([one.guidance_scale for one in recipes], device=device, dtype=dtype).view(-1, 1, 1, 1)
-    is_guided = bool((scale > 1).any())
+    is_guided = recipe.guidance_scale > 1
     text, added = conditions(pipeline, recipe, [*unwanted, *wanted] if is_guided else wanted, dtype)
     unet = ReusingUnet(pipeline.unet, reuse_interval)
     draws = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
@@ -84,11 +85,10 @@ def denoise(
         made = unet(scheduler.scale_model_input(seen, timestep).to(dtype), timestep, text, added)
         if is_guided:
             without, by_prompt = made.chunk(2)
-            # A row that asks for no guidance is what it would be among others that ask for none.
-            made = torch.where(scale > 1, without + scale * (by_prompt - without), by_prompt)
+            made = without + scale * (by_prompt - without)
         latents = scheduler.step(made, timestep, latents, **draws, return_dict=False)[0].to(dtype)
         if start is not None and start.mask is not None:
-            kept = start.latents.expand_as(latents)
+            kept = start.latents
             if number + 1 < len(timesteps):
                 kept = scheduler.add_noise(kept, noise, timesteps[number + 1 : number + 2].repeat(len(noise)))
             latents = start.mask * latents + (1 - start.mask) * kept

@@ -8,10 +8,13 @@ picture is the one that it is alone: within 1e-5 in fp32 on a CPU before it is r
 Masks need no inpainting checkpoint: outside of them the latents are put back after every step, and the pixels at last.
 """
 
+import hashlib
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ import torch
 
 from gencv.core.contracts import CONTENT_FILTERED, DONE, Picture, Recipe
 from gencv.core.errors import BadInput, OutOfMemory
+from gencv.core.hub import weights_digest
 from gencv.diffusion.checks import complete, require_init
 from gencv.diffusion.denoise import Start, Stopped, batch_key, denoise, num_calls
 from gencv.diffusion.loading import Loaded, add_lora, load_pipeline
@@ -26,6 +30,13 @@ from gencv.diffusion.prompts import Prompts, denied
 from gencv.diffusion.speed import Speed, find_speed
 
 BATCH_SIZE = 8
+PARTS_WITH_WEIGHTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+MAX_STARTS = 64
+"""Pictures to start from whose latents are kept."""
+
+
+Init = np.ndarray | Sequence[np.ndarray] | None
+"""What to start from: one picture for all recipes, one for each, or none."""
 
 
 def load_painter(
@@ -55,7 +66,7 @@ def load_painter(
 
 
 class DiffusionPainter:
-    """A `Painter`. Threads may share one: nothing of a batch outlives it but the encoded prompts."""
+    """A `Painter`. Threads may share one: nothing of a batch outlives it but encoded prompts and pictures."""
 
     def __init__(self, loaded: Loaded, speed: Speed, batch_size: int = BATCH_SIZE) -> None:
         self.name, self.notes, self.taken = loaded.name, loaded.notes, loaded.taken
@@ -65,19 +76,33 @@ class DiffusionPainter:
         self.size_px = int(self.pipeline.unet.config.sample_size) * scale
         # Latents that the UNet can halve without a remainder, and 8, which every tool for these pipelines asks for.
         self.factor = max(8, scale)
+        self.starts: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self.lock = Lock()
+
+    def weights(self) -> str:
+        """Digest all weights, with merged LoRAs; takes a second a GB."""
+        parts = {name: getattr(self.pipeline, name, None) for name in PARTS_WITH_WEIGHTS}
+        return weights_digest(
+            (f"{part}.{name}", tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            for part, network in parts.items()
+            if network is not None
+            for name, tensor in sorted(network.state_dict().items())
+        )
 
     def complete(
-        self, recipes: Sequence[Recipe], *, init: np.ndarray | None = None, mask: np.ndarray | None = None
+        self, recipes: Sequence[Recipe], *, init: Init = None, mask: np.ndarray | None = None
     ) -> list[Recipe]:
         """Fill in what recipes leave open, without work. Raises BadInput or UnknownName at the first that cannot be."""
-        require_init(init, mask)
-        return [complete(one, self.name, self.size_px, init, mask, self.factor) for one in recipes]
+        return [
+            complete(one, self.name, self.size_px, start, mask, self.factor)
+            for one, start in zip(recipes, starts_for(recipes, init, mask), strict=True)
+        ]
 
     def paint(
         self,
         recipes: Sequence[Recipe],
         *,
-        init: np.ndarray | None = None,
+        init: Init = None,
         mask: np.ndarray | None = None,
         on_step: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -87,12 +112,13 @@ class DiffusionPainter:
         Raises OutOfMemory, as it goes, where a single picture does not fit.
         """
         done = self.complete(recipes, init=init, mask=mask)
-        return self._paint(done, init, mask, on_step or (lambda step, steps: None), cancelled or (lambda: False))
+        inits = starts_for(recipes, init, mask)
+        return self._paint(done, inits, mask, on_step or (lambda step, steps: None), cancelled or (lambda: False))
 
     def _paint(
         self,
         recipes: list[Recipe],
-        init: np.ndarray | None,
+        inits: list[np.ndarray | None],
         mask: np.ndarray | None,
         on_step: Callable[[int, int], None],
         cancelled: Callable[[], bool],
@@ -107,11 +133,12 @@ class DiffusionPainter:
         progress = Progress(
             on_step, sum(self._num_calls([recipes[row] for row in rows]) for rows in groups(recipes, left))
         )
-        start = self._start(init, mask)
         upcoming = 0
         for rows in batches(recipes, left, self.batch_size):
             try:
-                made = self._batch([recipes[row] for row in rows], init, mask, start, progress, cancelled)
+                made = self._batch(
+                    [recipes[row] for row in rows], [inits[row] for row in rows], mask, progress, cancelled
+                )
             except Stopped:
                 return
             finished.update(zip(rows, made, strict=True))
@@ -128,16 +155,15 @@ class DiffusionPainter:
     def _batch(
         self,
         recipes: list[Recipe],
-        init: np.ndarray | None,
+        inits: list[np.ndarray | None],
         mask: np.ndarray | None,
-        start: Start | None,
         progress: "Progress",
         cancelled: Callable[[], bool],
     ) -> list[Picture]:
         """Paint one batch; where memory is short, in halves, and then decode in tiles. Raises OutOfMemory."""
         before = progress.done
         try:
-            pixels = self._pixels(recipes, start, progress, cancelled)
+            pixels = self._pixels(recipes, self._start(inits, mask), progress, cancelled)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -152,20 +178,29 @@ class DiffusionPainter:
             vae = self.pipeline.vae
             if middle:
                 self.batch_size = max(1, min(self.batch_size, middle))
-                parts = (recipes[:middle], recipes[middle:])
-                return [one for part in parts for one in self._batch(part, init, mask, start, progress, cancelled)]
+                return [
+                    one
+                    for part in (slice(middle), slice(middle, None))
+                    for one in self._batch(recipes[part], inits[part], mask, progress, cancelled)
+                ]
             if not vae.use_tiling:
                 vae.enable_tiling()
-                return self._batch(recipes, init, mask, start, progress, cancelled)
+                return self._batch(recipes, inits, mask, progress, cancelled)
             size = f"{recipes[0].width} x {recipes[0].height}"
             raise OutOfMemory(
                 f"A picture of {size} px does not fit into memory, alone and in tiles; ask for a smaller one."
             )
         images = [to_bytes(one) for one in pixels]
-        if init is not None and mask is not None:
-            images = [np.where(mask[..., None], one, init) for one in images]
+        if mask is not None:
+            images = [
+                one if init is None else np.where(mask[..., None], one, init)
+                for one, init in zip(images, inits, strict=True)
+            ]
         filtered = self._filtered(images)
-        return [self._picture(recipe, image, bad) for recipe, image, bad in zip(recipes, images, filtered, strict=True)]
+        return [
+            self._picture(recipe, None if bad else image, (row, len(recipes)))
+            for row, (recipe, image, bad) in enumerate(zip(recipes, images, filtered, strict=True))
+        ]
 
     def _pixels(
         self, recipes: list[Recipe], start: Start | None, progress: "Progress", cancelled: Callable[[], bool]
@@ -183,21 +218,37 @@ class DiffusionPainter:
         )
         return decode(self.pipeline.vae, latents)
 
-    def _start(self, init: np.ndarray | None, mask: np.ndarray | None) -> Start | None:
-        """Encode the picture to start from, once for all recipes. Its mean: a draw would need a seed of its own."""
-        if init is None:
+    @torch.inference_mode()
+    def _start(self, inits: list[np.ndarray | None], mask: np.ndarray | None) -> Start | None:
+        given = [init for init in inits if init is not None]
+        if not given:
             return None
-        vae, dtype = self.pipeline.vae, self.pipeline.unet.dtype
-        with torch.inference_mode():
-            pixels = torch.from_numpy(init.copy()).permute(2, 0, 1)[None].float().div(127.5).sub(1)
-            found = vae.encode(pixels.to(vae.device, vae.dtype))
-            mean = found.latent_dist.mean if hasattr(found, "latent_dist") else found.latents
-            latents = ((mean - (vae.config.get("shift_factor") or 0)) * vae.config.scaling_factor).to(dtype)
-            if mask is None:
-                return Start(latents, None)
-            side = init.shape[0] // latents.shape[-2], init.shape[1] // latents.shape[-1]
-            touched = torch.nn.functional.max_pool2d(torch.from_numpy(mask.copy())[None, None].float(), side)
-            return Start(latents, touched.to(latents))
+        latents = torch.stack([self._latents(init) for init in given])
+        if mask is None:
+            return Start(latents, None)
+        side = mask.shape[0] // latents.shape[-2], mask.shape[1] // latents.shape[-1]
+        touched = torch.nn.functional.max_pool2d(torch.from_numpy(mask.copy())[None, None].float(), side)
+        return Start(latents, touched.to(latents))
+
+    def _latents(self, init: np.ndarray) -> torch.Tensor:
+        """Encode a picture to start from, [C, h, w], once: the mean, as a draw would need a seed of its own."""
+        key = hashlib.blake2b(init.tobytes(), digest_size=16).hexdigest() + str(init.shape)
+        with self.lock:
+            if key in self.starts:
+                self.starts.move_to_end(key)
+                return self.starts[key]
+        vae = self.pipeline.vae
+        pixels = torch.from_numpy(init.copy()).permute(2, 0, 1)[None].float().div(127.5).sub(1)
+        found = vae.encode(pixels.to(vae.device, vae.dtype))
+        mean = found.latent_dist.mean if hasattr(found, "latent_dist") else found.latents
+        latents = ((mean - (vae.config.get("shift_factor") or 0)) * vae.config.scaling_factor).to(
+            self.pipeline.unet.dtype
+        )[0]
+        with self.lock:
+            self.starts[key] = latents
+            if len(self.starts) > MAX_STARTS:
+                self.starts.popitem(last=False)
+        return latents
 
     def _filtered(self, images: list[np.ndarray]) -> list[bool]:
         """Ask the pipeline's safety checker, where it has one."""
@@ -213,10 +264,10 @@ class DiffusionPainter:
             )
         return [bool(one) for one in found[1]]
 
-    def _picture(self, recipe: Recipe, image: np.ndarray, is_filtered: bool) -> Picture:
-        if is_filtered:
+    def _picture(self, recipe: Recipe, image: np.ndarray | None, batch: tuple[int, int]) -> Picture:
+        if image is None:
             return Picture(None, recipe, CONTENT_FILTERED, ("Painted and not shown: its safety checker objects.",))
-        return Picture(image, recipe, DONE, self.notes_on(recipe))
+        return Picture(image, recipe, DONE, self.notes_on(recipe), batch)
 
     def notes_on(self, recipe: Recipe) -> tuple[str, ...]:
         """Return a sentence for each of a recipe's texts that is too long for the text encoder."""
@@ -227,6 +278,19 @@ class DiffusionPainter:
             for what, text in texts.items()
             if (rest := self.prompts.cut(text))
         )
+
+
+def starts_for(recipes: Sequence[Recipe], init: Init, mask: np.ndarray | None) -> list[np.ndarray | None]:
+    """Return the picture that each recipe starts from. Raises BadInput for one that is none, and a mask that is none."""
+    if isinstance(init, list | tuple):
+        if len(init) != len(recipes):
+            raise BadInput(f"{len(init)} pictures to start from for {len(recipes)} recipes; one for each is accepted.")
+        inits = list(init)
+    else:
+        inits = [init] * len(recipes)
+    for one in {id(one): one for one in inits}.values():
+        require_init(one, mask)
+    return inits
 
 
 class Progress:

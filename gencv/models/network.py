@@ -1,11 +1,11 @@
 """A network as an encoder: normalise on the device, run, return unit vectors."""
 
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from gencv.core import hub
 from gencv.core.embeddings import Space
 from gencv.core.errors import NotSupported
 from gencv.images.transform import Transform
@@ -43,11 +43,10 @@ def unit(vectors: torch.Tensor) -> np.ndarray:
 
 def weights_digest(network: torch.nn.Module) -> str:
     """Digest all weights and buffers by name."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return hub.weights_digest(
+        (name, tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        for name, tensor in sorted(network.state_dict().items())
+    )
 
 
 class NetworkEncoder:

@@ -14,8 +14,8 @@ from gencv.diffusion.speed import Speed
 
 MIXED = [
     Recipe(prompt="cat", seed=1, guidance_scale=7.5, num_inference_steps=4),
-    Recipe(prompt="dog", negative_prompt="bad", seed=2, guidance_scale=1.0, num_inference_steps=4),
-    Recipe(prompt="", seed=3, guidance_scale=0.0, num_inference_steps=4),
+    Recipe(prompt="dog", negative_prompt="bad", seed=2, guidance_scale=1.5, num_inference_steps=4),
+    Recipe(prompt="", seed=3, guidance_scale=30.0, num_inference_steps=4),
     Recipe(prompt="bird", negative_prompt="x", seed=2**40, guidance_scale=2.0, num_inference_steps=4),
 ]
 RAMP = np.broadcast_to(np.linspace(0, 255, 16).astype(np.uint8)[:, None, None], (16, 16, 3)).copy()
@@ -24,7 +24,7 @@ RAMP = np.broadcast_to(np.linspace(0, 255, 16).astype(np.uint8)[:, None, None], 
 def pixels(painter: DiffusionPainter, recipes: list[Recipe], init: np.ndarray | None = None, mask: Any = None) -> Any:
     """Return what is painted before it is rounded, float [B, H, W, 3]."""
     recipes = painter.complete(recipes, init=init, mask=mask)
-    return painter._pixels(recipes, painter._start(init, mask), Progress(lambda *_: None, 1), lambda: False)
+    return painter._pixels(recipes, painter._start([init] * len(recipes), mask), Progress(lambda *_: None, 1), lambda: False)
 
 
 @pytest.mark.parametrize("scheduler", [OWN, *SCHEDULERS])
@@ -34,10 +34,12 @@ def test_a_batch_gives_each_picture_that_it_is_alone(
 ) -> None:
     painter = request.getfixturevalue(family)
     recipes = [replace(one, scheduler=scheduler) for one in MIXED]
-    together = pixels(painter, recipes)
-    alone = np.concatenate([pixels(painter, [one]) for one in recipes])
-    assert np.abs(together - alone).max() <= 1e-5
-    assert np.abs(together[0] - together[1]).max() > 0.01  # the rows do differ
+    unguided = [replace(one, guidance_scale=scale) for one, scale in zip(recipes, (0.0, 1.0), strict=False)]
+    for rows in (recipes, unguided):
+        together = pixels(painter, rows)
+        alone = np.concatenate([pixels(painter, [one]) for one in rows])
+        assert np.abs(together - alone).max() <= 1e-5
+        assert np.abs(together[0] - together[1]).max() > 0.01  # the rows do differ
 
 
 @pytest.mark.parametrize("scheduler", ["ddim", "euler-a", "dpm++2m", "heun"])
@@ -75,7 +77,7 @@ def test_it_starts_from_a_picture_as_diffusers_does(sd: DiffusionPainter) -> Non
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]  # int(7 * 0.6)
     pipeline = StableDiffusionImg2ImgPipeline.from_pipe(sd.pipeline)
     pipeline.set_progress_bar_config(disable=True)
-    start = sd._start(RAMP, None)
+    start = sd._start([RAMP], None)
     assert start is not None and mine is not None
     # Given latents, it takes them as they are; given a picture, it would draw them.
     plain = pipeline(
@@ -115,6 +117,37 @@ def test_pictures_come_in_order_with_their_whole_recipes(sd: DiffusionPainter) -
 def test_rows_share_a_batch_only_where_they_can() -> None:
     recipes = [Recipe(prompt="a", num_inference_steps=steps) for steps in (2, 3, 2, 2, 3)]
     assert batches(recipes, range(5), 2) == [[0, 2], [1, 4], [3]]
+    guided = [Recipe(prompt="a", guidance_scale=scale) for scale in (1.0, 7.5, 0.0, 2.0)]
+    assert batches(guided, range(4), 8) == [[0, 2], [1, 3]]
+
+
+def test_each_recipe_may_start_from_a_picture_of_its_own(sd: DiffusionPainter) -> None:
+    other = RAMP[::-1].copy()
+    recipes = [replace(one, strength=0.5) for one in MIXED[:2]]
+    together = [one.image for one in sd.paint(recipes, init=[RAMP, other])]
+    for recipe, init, image in zip(recipes, (RAMP, other), together, strict=True):
+        alone = next(sd.paint([recipe], init=init)).image
+        assert alone is not None and image is not None
+        assert np.abs(alone.astype(int) - image).max() <= 1
+    with pytest.raises(BadInput, match="1 pictures to start from for 2 recipes"):
+        sd.paint(recipes, init=[RAMP])
+
+
+def test_at_its_place_in_a_batch_a_picture_comes_out_to_the_byte(sd: DiffusionPainter) -> None:
+    recipes = [replace(one, strength=0.7) for one in MIXED]
+    for picture in sd.paint(recipes, init=RAMP):
+        row, size = picture.batch
+        assert size == len(recipes)
+        again = list(sd.paint([picture.recipe] * size, init=RAMP))[row]
+        assert again.image is not None and picture.image is not None
+        assert np.array_equal(again.image, picture.image)
+
+
+def test_the_digest_of_weights_is_of_all_of_them() -> None:
+    first, second = painter_of(make_sd()), painter_of(make_sd())
+    assert first.weights() == second.weights()
+    second.pipeline.vae.decoder.conv_out.bias.data += 1
+    assert first.weights() != second.weights()
 
 
 def test_seeds_count_up() -> None:
