@@ -135,7 +135,8 @@ class Painter(Protocol):
         """Give the pictures in the order of their recipes.
 
         init: uint8 RGB [H, W, 3] to start from, one for all recipes or one for each. mask: bool [H, W], True where to
-        paint anew; the rest stays as it is in `init`, byte for byte. on_step: called with the steps that are done and their whole number.
+        paint anew; the rest stays as it is in `init`, byte for byte.
+        on_step: called with the steps that are done and their whole number.
         cancelled: asked before every step; once it says True, no further picture comes.
         Raises BadInput before any work where a recipe, `init`, or `mask` cannot be.
         """

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 from gencv.core.errors import BadInput, ModelUnavailable, NotSupported, UnknownName
 from gencv.core.hub import fetch, models_dir
@@ -100,7 +101,8 @@ def open_pipeline(place: str) -> Any:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    pipeline = DiffusionPipeline.from_pretrained(place, use_safetensors=True, torch_dtype=torch.float32)
+    transformers.utils.logging.disable_progress_bar()
+    pipeline = DiffusionPipeline.from_pretrained(place, use_safetensors=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     require_supported(pipeline, place)
     return pipeline

@@ -89,9 +89,7 @@ class DiffusionPainter:
             for name, tensor in sorted(network.state_dict().items())
         )
 
-    def complete(
-        self, recipes: Sequence[Recipe], *, init: Init = None, mask: np.ndarray | None = None
-    ) -> list[Recipe]:
+    def complete(self, recipes: Sequence[Recipe], *, init: Init = None, mask: np.ndarray | None = None) -> list[Recipe]:
         """Fill in what recipes leave open, without work. Raises BadInput or UnknownName at the first that cannot be."""
         return [
             complete(one, self.name, self.size_px, start, mask, self.factor)
@@ -281,7 +279,7 @@ class DiffusionPainter:
 
 
 def starts_for(recipes: Sequence[Recipe], init: Init, mask: np.ndarray | None) -> list[np.ndarray | None]:
-    """Return the picture that each recipe starts from. Raises BadInput for one that is none, and a mask that is none."""
+    """Return the picture that each recipe starts from. Raises BadInput for pictures or a mask that are none."""
     if isinstance(init, list | tuple):
         if len(init) != len(recipes):
             raise BadInput(f"{len(init)} pictures to start from for {len(recipes)} recipes; one for each is accepted.")

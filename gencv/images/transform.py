@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gencv.core.errors import BadInput, UnknownName
 from gencv.core.settings import Settings
@@ -92,6 +92,11 @@ def resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np
     if image.shape[:2] == (height, width):
         return image
     return INTERPOLATIONS[interpolation](image, height, width)
+
+
+def fill(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return uint8 [height, width, 3] filled by the middle of a picture: what is too long for the shape is cut off."""
+    return np.array(ImageOps.fit(Image.fromarray(image), (width, height), Image.Resampling.BICUBIC))
 
 
 def cut_strip(image: np.ndarray) -> np.ndarray:

@@ -109,6 +109,62 @@ def draw_tiles(
     return _png(sheet)
 
 
+def draw_grid(
+    cells: Sequence[Sequence[Tile | None]],
+    axes: tuple[str, str],
+    labels: tuple[Sequence[str], Sequence[str]],
+    *,
+    width_px: int = 900,
+    fewest_columns: int = 4,
+) -> bytes:
+    """Return rows of tiles as PNG, with what changes from row to row at the left and from column to column on top.
+
+    axes: what the rows and the columns say. labels: of each row and of each column. A tile's caption is left out.
+    """
+    line, font, bold = LINE_PX * SCALE, _font(TEXT_PX * SCALE), _font(TEXT_PX * SCALE, bold=True)
+    gap, margin = GAP_PX * SCALE, 110 * SCALE
+    cell = (width_px * SCALE - margin - gap) // max(len(labels[1]), fewest_columns) - gap
+    wrapped = [
+        [_wrap(text, room, font) for text in texts] for texts, room in zip(labels, (margin - gap, cell), strict=True)
+    ]
+    tops = max(map(len, wrapped[1]), default=0)
+    fitted = [[tile and _fit(tile.image, cell) for tile in row] for row in cells]
+    highs = [
+        max([picture.height for picture in row if picture] + [line * len(words)])
+        for row, words in zip(fitted, wrapped[0], strict=True)
+    ]
+    top = gap + line * (1 + tops) + gap // 2
+    sheet = Image.new(
+        "RGB", (margin + gap + len(labels[1]) * (cell + gap), top + sum(highs) + len(highs) * gap), "white"
+    )
+    pen = ImageDraw.Draw(sheet)
+    pen.text((margin + gap, gap // 2), axes[1], fill=INK, font=bold)
+    pen.text((gap, gap // 2 + line * tops), axes[0], fill=INK, font=bold)
+    for column, words in enumerate(wrapped[1]):
+        for number, text in enumerate(words):
+            pen.text((margin + gap + column * (cell + gap), gap // 2 + line * (1 + number)), text, fill=GREY, font=font)
+    for row, high, words in zip(fitted, highs, wrapped[0], strict=True):
+        for number, text in enumerate(words):
+            pen.text((gap, top + line * number), text, fill=GREY, font=font)
+        for column, picture in enumerate(row):
+            if picture:
+                sheet.paste(picture, (margin + gap + column * (cell + gap), top))
+        top += high + gap
+    return _png(sheet)
+
+
+def _wrap(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    """Return a text in lines that fit into a width, six at most."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [_lines(each, width, font)[0] if each else "" for each in lines[:6]]
+
+
 def _fit(image: np.ndarray, side: int) -> Image.Image:
     """Return the picture scaled to fill a square of `side` px; a tiny one a whole number of times, unsmoothed."""
     picture = Image.fromarray(image)

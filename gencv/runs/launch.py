@@ -97,10 +97,11 @@ def settle(config: Any) -> Any:
         for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
             storage.require_no_keys(str(text))
     for name, accepted in LIMITS.items():
-        value = getattr(config, name, accepted[0])
-        if not accepted[0] <= value <= accepted[1]:
-            flag = name.replace("_", "-")
-            raise BadInput(f"--{flag} is {value}; a number from {accepted[0]} to {accepted[1]} is accepted.")
+        values = getattr(config, name, accepted[0])
+        for value in values if isinstance(values, tuple) else (values,):
+            if not accepted[0] <= value <= accepted[1]:
+                flag = name.replace("_", "-")
+                raise BadInput(f"--{flag} is {value}; a number from {accepted[0]} to {accepted[1]} is accepted.")
     given = {name: getattr(config, name) for name in PATHS if getattr(config, name, "")}
     settled = {
         name: absolute(place) if isinstance(place, str) else tuple(map(absolute, place))
@@ -122,7 +123,7 @@ def absolute(place: str) -> str:
 
 PATHS = (
     *("out", "manifest", "embeddings", "bundle", "xlsx", "evaluations", "bundles", "training", "audit", "reproduce"),
-    *("index", "image", "products"),
+    *("index", "image", "products", "init", "mask", "recipes", "replay"),
 )
 """Fields that name a place, or several."""
 

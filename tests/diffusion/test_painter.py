@@ -24,7 +24,9 @@ RAMP = np.broadcast_to(np.linspace(0, 255, 16).astype(np.uint8)[:, None, None], 
 def pixels(painter: DiffusionPainter, recipes: list[Recipe], init: np.ndarray | None = None, mask: Any = None) -> Any:
     """Return what is painted before it is rounded, float [B, H, W, 3]."""
     recipes = painter.complete(recipes, init=init, mask=mask)
-    return painter._pixels(recipes, painter._start([init] * len(recipes), mask), Progress(lambda *_: None, 1), lambda: False)
+    return painter._pixels(
+        recipes, painter._start([init] * len(recipes), mask), Progress(lambda *_: None, 1), lambda: False
+    )
 
 
 @pytest.mark.parametrize("scheduler", [OWN, *SCHEDULERS])

@@ -1,0 +1,173 @@
+"""Make a painted picture again from what is stored inside of it, and say whether it is the same.
+
+What a picture follows from, down to the byte, is its recipe, the painter's weights, what it began with, and how it was
+computed: the device, the settings for speed, the threads (sums over cores round in another order), and its place in a
+batch (so do sums over a batch). All of that is written into the file as its parameters.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from gencv.core.contracts import Picture, Recipe
+from gencv.core.errors import BadInput
+from gencv.core.record import picture_id
+from gencv.core.settings import Settings
+from gencv.diffusion.painter import DiffusionPainter, load_painter
+from gencv.images.decode import decode, decode_layer
+from gencv.images.transform import fill
+from gencv.provenance import parameters as stored
+from gencv.provenance.parameters import Parameters
+from gencv.provenance.stamp import stamp
+
+
+@dataclass(frozen=True, kw_only=True)
+class How(Settings):
+    """How pictures were computed and written: the extras of their parameters."""
+
+    speed: str = "exact"
+    """A name of SPEEDS."""
+    device: str = "cpu"
+    threads: int = 1
+    """On a CPU."""
+    format: str = "png"
+    """A name of `stamp.FORMATS`."""
+    quality: int = 90
+    """Of JPEG and WebP."""
+    watermark: bool = True
+    mask: str = ""
+    """The id of the mask's file."""
+    row: int = 0
+    batch: int = 1
+    """Where in a batch of how many, as `Picture.batch` has it."""
+
+
+def parameters_of(picture: Picture, how: How, *, weights: str, init_id: str) -> Parameters:
+    """Return what is written into a picture's file. init_id: of the file that it began with, "" for none."""
+    recipe = picture.recipe.to_dict()
+    row, size = picture.batch
+    return Parameters(
+        **recipe,
+        model_digest=weights,
+        versions={name: version(name) for name in ("gencv", "torch", "diffusers")},
+        init_digest=init_id or None,
+        extras=how.to_dict() | {"row": row, "batch": size},
+    )
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A picture that was made again."""
+
+    file: bytes
+    """As it was stamped then, without credentials: those have a time."""
+    recipe: Recipe
+    largest_difference: int
+    """In levels of 8 bits; 0 is identical."""
+    differing: float
+    """Share of the px that differ."""
+
+    @property
+    def is_identical(self) -> bool:
+        return self.largest_difference == 0
+
+    @property
+    def sentence(self) -> str:
+        """Whether it is the same picture, in words."""
+        if self.is_identical:
+            return "Identical: every px is the same."
+        return f"Not identical: {self.differing:.2%} of the px differ, by {self.largest_difference} levels at most."
+
+
+def replay(data: bytes, *, painter: str = "", init: bytes | None = None, mask: bytes | None = None) -> Replayed:
+    """Make the picture in a file again.
+
+    painter: in place of the one that the file names; needed where that is a folder, for a file may name any. init,
+    mask: the files that it began with. Raises BadInput where the file does not say enough, and where what is given
+    is not what it says.
+    """
+    stated, how, recipe = read(data)
+    name = painter or stated.model
+    if not painter and name.startswith(("/", "./")):
+        raise BadInput(f"The picture was painted by the folder {name}; give the painter to trust, as that folder.")
+    one = load_painter(name, device=device_of(how), speed=how.speed, batch_size=how.batch)
+    if (weights := one.weights()) != stated.model_digest:
+        raise BadInput(f"{stated.model} had the weights {stated.model_digest} then, and {name} has {weights} now.")
+    for what, asked, given in (("picture to start from", stated.init_digest, init), ("mask", how.mask, mask)):
+        require_same(what, asked, given)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(how.threads)
+    try:
+        picture = repaint(one, recipe, how, *read_start(init, mask, recipe))
+    finally:
+        torch.set_num_threads(threads)
+    if picture.image is None:
+        raise BadInput(f"It is not painted again: {' '.join(picture.notes)}")
+    file = to_file(picture.image, stated, how, credentials=False)
+    away = np.abs(decode(file).astype(np.int16) - decode(data))
+    return Replayed(file, recipe, int(away.max()), float((away.max(2) > 0).mean()))
+
+
+def read(data: bytes) -> tuple[Parameters, How, Recipe]:
+    """Return what a file says of how it was painted. Raises BadInput where that is not all."""
+    found = stored.read(data)
+    if found.parameters is None or found.place != "gencv":
+        why = found.reason or "what it says is not all that a picture follows from"
+        raise BadInput(f"The picture cannot be made again: {why}. A picture that gencv painted is accepted, as it was.")
+    stated = found.parameters.to_dict()
+    try:
+        names = Recipe(prompt="").to_dict()
+        return found.parameters, How.from_dict(stated["extras"]), Recipe(**{name: stated[name] for name in names})
+    except (BadInput, KeyError, TypeError):
+        raise BadInput(
+            "The picture was made by gencv and not painted from a recipe; there is nothing to replay."
+        ) from None
+
+
+def repaint(
+    painter: DiffusionPainter, recipe: Recipe, how: How, init: np.ndarray | None, mask: np.ndarray | None
+) -> Picture:
+    """Paint a recipe at its place of a batch of the same size, the other places being filled with itself."""
+    return list(painter.paint([recipe] * how.batch, init=init, mask=mask))[how.row]
+
+
+def to_file(image: np.ndarray, parameters: Parameters, how: How, **options: Any) -> bytes:
+    """Encode and stamp uint8 RGB [H, W, 3]; options: further ones of `stamp`."""
+    return stamp(image, parameters, format=how.format, quality=how.quality, watermark=how.watermark, **options)
+
+
+def device_of(how: How) -> str:
+    return how.device if how.device == "cuda" and torch.cuda.is_available() else "cpu"
+
+
+def read_start(init: bytes | None, mask: bytes | None, recipe: Recipe) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return what a recipe starts from, cut and scaled to its size: uint8 RGB [H, W, 3] and bool [H, W].
+
+    mask: white, or transparent, where to paint anew. Raises BadImage, and BadInput for a mask of another size.
+    """
+    if init is None:
+        return None, None
+    image = decode(init)
+    start = fill(image, recipe.width, recipe.height)
+    if mask is None:
+        return start, None
+    layer = decode_layer(mask)
+    if layer.shape[:2] != image.shape[:2]:
+        raise BadInput(
+            f"The mask has {layer.shape[1]} x {layer.shape[0]} px and the picture {image.shape[1]} x {image.shape[0]}; "
+            "they must agree."
+        )
+    white = layer if layer.shape[2] == 3 else np.repeat(255 - layer[..., 3:], 3, axis=2)
+    return start, np.asarray(fill(white, recipe.width, recipe.height).mean(2) >= 128)
+
+
+def require_same(what: str, asked: str | None, given: bytes | None) -> None:
+    """Raise BadInput unless a file is the one that is asked for."""
+    if asked and given is None:
+        raise BadInput(f"The picture began with a {what} of the id {asked}; give that file.")
+    if given is not None and picture_id(given) != asked:
+        began = f"that of the id {asked}" if asked else "none"
+        raise BadInput(f"The {what} has the id {picture_id(given)}, and the picture began with {began}.")

@@ -1,0 +1,109 @@
+"""The page of painted pictures: a contact sheet whose axes are what was varied, and what was not painted."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gencv.core import storage
+from gencv.images.decode import decode
+from gencv.plots.sheets import Tile, draw_grid, draw_sheet
+from gencv.runs.report import Report
+
+MAX_SHEETS = 24
+MAX_COLUMNS = 8
+MAX_PICTURES = 96
+"""Pictures on a page without axes; pictures.parquet has them all."""
+WORDS = {"guidance_scale": "guidance scale", "num_inference_steps": "steps"}
+
+
+def generate_report(
+    table: pa.Table, axes: dict[str, list[Any]], folder: str, *, init: bytes | None = None, notes: Sequence[str] = ()
+) -> Report:
+    """Show rows of pipelines.generate.PICTURES_SCHEMA, whose paths start from `folder`.
+
+    axes: along which the recipes differ, and their values, as `sweep.varied` has them. init: the file of the picture
+    that all of them began with.
+    """
+    rows = table.to_pylist()
+    made = [row for row in rows if row["path"]]
+    report = Report("Painted pictures", ", ".join(sorted({row["model"] for row in rows if row["model"]})))
+    report.headline("Pictures", len(made), f"of {len(rows):,}")
+    report.headline("Prompts", len({row["prompt"] for row in made}))
+    report.headline("Not painted", sum(row["finish_reason"] == "content_filtered" for row in rows), "content filtered")
+    report.headline("Failed", sum(row["error"] is not None for row in rows), "rows with an error")
+    for note in notes:
+        report.note(note)
+    if init is not None:
+        report.section("Began with", "Each picture starts from this one, cut to its size.")
+        report.figures({"the picture to start from": draw_sheet([(decode(init), "")], columns=4)})
+    report.section("Contact sheet", describe(axes))
+    for title, sheet in sheets(rows, axes, folder):
+        report.figures({title: sheet}, title)
+    add_refused(report, rows)
+    return report
+
+
+def sheets(rows: list[dict[str, Any]], axes: dict[str, list[Any]], folder: str) -> list[tuple[str, bytes]]:
+    """Return the contact sheets and their titles: rows and columns are the last two axes, sheets the ones before.
+
+    Without two axes, or where a cell has not one picture, they are pictures with captions.
+    """
+    at: dict[tuple[Any, ...], dict[str, Any]] = {tuple(row[name] for name in axes): row for row in rows}
+    if len(axes) < 2 or len(at) < len(rows) or len(list(axes.values())[-1]) > MAX_COLUMNS:
+        shown = [row for row in rows if row["path"]][:MAX_PICTURES]
+        few = "" if len(shown) == len(rows) else f"{len(shown)} of {len(rows)} pictures"
+        return [
+            (few or "All pictures", draw_sheet([(tile_of(row, folder).image, caption(row, axes)) for row in shown]))
+        ]
+    *outer, first, second = axes
+    found = []
+    for fixed in list(product(*(axes[name] for name in outer)))[:MAX_SHEETS]:
+        grid = [[tile_of(at.get((*fixed, one, other)), folder) for other in axes[second]] for one in axes[first]]
+        labels = [label(value) for value in axes[first]], [label(value) for value in axes[second]]
+        title = ", ".join(f"{word(name)} {label(value)}" for name, value in zip(outer, fixed, strict=True))
+        found.append(
+            (title or f"{word(first)} by {word(second)}", draw_grid(grid, (word(first), word(second)), labels))
+        )
+    return found
+
+
+def tile_of(row: dict[str, Any] | None, folder: str) -> Tile:
+    """Return a row's picture, or a grey place."""
+    if row is None or not row["path"]:
+        return Tile(np.full((256, 256, 3), 240, np.uint8))
+    return Tile(decode(storage.read_bytes(storage.join(folder, row["path"]))))
+
+
+def caption(row: dict[str, Any], axes: dict[str, list[Any]]) -> str:
+    """Return what tells a picture from the others, else its prompt."""
+    told = [f"{word(name)} {label(row[name])}" for name in axes if name != "prompt"]
+    return "\n".join([row["prompt"], *told] if "prompt" in axes or not told else told)
+
+
+def describe(axes: dict[str, list[Any]]) -> str:
+    if not axes:
+        return "All pictures have one recipe."
+    told = "; ".join(f"{word(name)} over {len(values)} values" for name, values in axes.items())
+    return f"What changes: {told}. All else is the same."
+
+
+def word(name: str) -> str:
+    return WORDS.get(name, name)
+
+
+def label(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def add_refused(report: Report, rows: list[dict[str, Any]]) -> None:
+    """List what was not painted, and what was not read of prompts."""
+    refused = [row for row in rows if row["finish_reason"] == "content_filtered"]
+    if refused:
+        report.section("Not painted", "The prompt, or what came of it, is of a kind that is not shown.")
+        report.table(["cell", "prompt", "why"], [[row["cell"], row["prompt"], row["notes"]] for row in refused[:100]])
+    noted = sorted({row["notes"] for row in rows if row["notes"] and row not in refused})
+    for note in noted[:20]:
+        report.note(note)
