@@ -1,12 +1,14 @@
 """Judge files: one verdict a line, as JSON.
 
     python jobs/check.py photo.heic scans/*.png --bundle /data/runs/bundle
+    python jobs/check.py photo.heic
 
 Runs without Ray. A file that cannot be judged is a line with an error code, and the others still get their verdict. A
 bundle that was fitted on faces judges the largest one, or with --faces each gives every face its line. A picture whose
 score settles nothing, whose verdict would not survive being saved again, or that is unlike what the detector was
 measured on has the label `uncertain` and its `reasons`. Beside the score stands `provenance`: what the file says of
-where it comes from (docs/provenance.md). It is evidence for a person, and changes neither score nor label.
+where it comes from (docs/provenance.md). It is evidence for a person, and changes neither score nor label. Without a
+bundle a line has that alone.
 """
 
 import json
@@ -36,8 +38,8 @@ from gencv.runs.launch import launch
 class Config:
     files: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Pictures, or folders of pictures."""
-    bundle: str
-    """Folder written by probe or finetune."""
+    bundle: str = ""
+    """Folder written by probe or finetune; default: none, provenance alone."""
     threshold: str = "eer"
     """Which of the bundle's thresholds decides."""
     faces: str = "largest"
@@ -53,39 +55,35 @@ class Config:
     def __post_init__(self) -> None:
         if not self.files:
             raise BadInput("Give at least one file or folder.")
+        if not self.bundle and not self.provenance:
+            raise BadInput("Without --bundle there is provenance alone; give a bundle, or leave --no-provenance out.")
         if self.faces not in FACES:
             raise UnknownName("choice of faces", self.faces, FACES)
 
 
 def main(config: Config) -> None:
-    detector = bundle.load(config.bundle)
-    threshold = threshold_of(detector.thresholds, config.threshold)
-    if config.faces != "largest" and not cuts_faces(detector):
-        raise BadInput(f"{config.bundle} judges whole pictures; leave --faces out.")
-    identity = bundle.digest(config.bundle)
+    detector = bundle.load(config.bundle) if config.bundle else None
+    threshold = threshold_of(detector.thresholds, config.threshold) if detector else 0.0
+    if config.faces != "largest" and not (detector and cuts_faces(detector)):
+        raise BadInput(f"{config.bundle or 'No bundle'} judges whole pictures; leave --faces out.")
+    told = {"bundle": bundle.digest(config.bundle)} if detector else {}
     num_bad = num_files = 0
     for file in files_of(config.files):
         num_files += 1
-        lines: list[dict[str, Any]] = []
         try:
             data = bytes_of(file)
-            faces = judge_file(detector, data, config)
-            image_id = picture_id(data)
-            origin = stamp.read(data, image=decode(data)).to_dict() if config.provenance else None
-            for face, judged in faces:
-                verdict = judge(judged, threshold, detector.band, detector.labels, id=image_id, uri=file)
-                line = {"file": file, "task": detector.task, **asdict(verdict), "error": None}
-                del line["uri"]
-                line["scores"] = both(detector.labels, verdict.score)
-                if detector.kinds:
-                    line |= kind_of(detector, judged, verdict.label == detector.labels[1])
-                line |= {"face": asdict(face)} if face else {}
-                lines.append(line | {"provenance": origin} if origin else line)
+            lines = (
+                verdicts(detector, threshold, file, data, config)
+                if detector
+                else [{"file": file, "id": picture_id(data)}]
+            )
+            origin = {"provenance": stamp.read(data, image=decode(data)).to_dict()} if config.provenance else {}
+            lines = [{**line, "error": None, **origin} for line in lines]
         except BadImage as bad:
             num_bad += 1
             lines = [{"file": file, "error": bad.code, "detail": str(bad)}]
         for line in lines:
-            print(json.dumps({**line, "bundle": identity}), flush=True)
+            print(json.dumps({**line, **told}), flush=True)
     if num_files == 0:
         raise BadInput(f"There are no files in {', '.join(config.files)}.")
     if num_bad > config.max_bad_fraction * num_files:
@@ -99,6 +97,19 @@ def files_of(places: tuple[str, ...]) -> Iterator[str]:
             yield from (str(path) for path in sorted(Path(place).rglob("*")) if path.is_file() and path.name[0] != ".")
         else:
             yield place
+
+
+def verdicts(detector: Detector, threshold: float, file: str, data: bytes, config: Config) -> list[dict[str, Any]]:
+    """Return a line for the picture, or for each of the faces that are judged. Raises BadImage."""
+    lines = []
+    for face, judged in judge_file(detector, data, config):
+        verdict = judge(judged, threshold, detector.band, detector.labels, id=picture_id(data), uri=file)
+        line = {"file": file, "task": detector.task, **asdict(verdict), "scores": both(detector.labels, verdict.score)}
+        del line["uri"]
+        if detector.kinds:
+            line |= kind_of(detector, judged, verdict.label == detector.labels[1])
+        lines.append(line | ({"face": asdict(face)} if face else {}))
+    return lines
 
 
 def cuts_faces(detector: Detector) -> bool:

@@ -43,13 +43,13 @@ class Config:
     out: Path
     """Folder of checkpoints and of the pipeline."""
     minutes: float = 60.0
-    """How long to train the UNet in this call."""
+    """How long to train the UNet, over all calls; its learning rate falls to nothing by then."""
     autoencoder_minutes: float = 10.0
     """How long to train the autoencoder, over all calls."""
     num_pictures: int = 12_000
     """Pictures that are composed and encoded once; the painter sees them again and again."""
     batch_size: int = 32
-    learning_rate: float = 6e-4
+    learning_rate: float = 1e-3
     checkpoint_s: float = 60.0
     seed: int = 0
 
@@ -278,9 +278,10 @@ class Training:
         )
         self.step, self.seconds, self.learning_rate = 0, 0.0, learning_rate
 
-    def update(self, loss: torch.Tensor) -> None:
+    def update(self, loss: torch.Tensor, left: float) -> None:
+        """Take a step. left: which share of the training is still to come."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * min(1.0, (self.step + 1) / 200)
+            group["lr"] = self.learning_rate * min(1.0, (self.step + 1) / 200) * (0.02 + 0.98 * left)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
@@ -334,7 +335,7 @@ def train_painter(latents: torch.Tensor, captions: list[str], autoencoder: Any, 
     tokens: torch.Tensor = padded["input_ids"]
     losses: list[float] = []
     watch, saved, earlier = Stopwatch(), 0.0, training.seconds
-    while (now := watch.seconds()) < config.minutes * 60:
+    while (now := watch.seconds()) + earlier < config.minutes * 60:
         rng = rng_for(config.seed, "step", str(training.step))
         draw = torch.Generator().manual_seed(int(rng.integers(2**31)))
         rows = torch.from_numpy(rng.integers(len(latents), size=config.batch_size))
@@ -348,7 +349,7 @@ def train_painter(latents: torch.Tensor, captions: list[str], autoencoder: Any, 
         noisy = scheduler.add_noise(clean, noise, timesteps).contiguous(memory_format=torch.channels_last)
         made = training.networks["unet"](noisy, timesteps, text).sample
         loss = torch.nn.functional.mse_loss(made, scheduler.get_velocity(clean, noise, timesteps))
-        training.update(loss)
+        training.update(loss, 1 - (earlier + now) / (config.minutes * 60))
         losses.append(float(loss.detach()))
         training.seconds = earlier + now
         if now - saved > config.checkpoint_s:

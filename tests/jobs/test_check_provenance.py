@@ -44,3 +44,17 @@ def test_check_shows_where_a_picture_comes_from_beside_its_score(
     for with_it, without in zip((camera, stamped, compressed, bad), map(json.loads, stdout.splitlines()), strict=True):
         with_it.pop("provenance", None)
         assert with_it == without  # score, label, and reasons are what they are without it
+
+
+def test_check_without_a_bundle_reads_provenance_alone(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENCV_IDENTITY", str(tmp_path / "identity"))
+    (tmp_path / "a.png").write_bytes(stamp(photographs.astronaut(), Parameters(prompt="an astronaut", seed=7)))
+    code, stdout, _ = job("check", tmp_path / "a.png")
+    (line,) = (json.loads(text) for text in stdout.splitlines())
+    assert code == 0 and set(line) == {"file", "id", "error", "provenance"}
+    assert line["provenance"]["found"] == ["parameters", "credentials", "watermark"]
+    for flags, sentence in ((["--no-provenance"], "give a bundle"), (["--faces", "each"], "judges whole pictures")):
+        code, _, stderr = job("check", tmp_path / "a.png", *flags)
+        assert code == 2 and sentence in stderr
