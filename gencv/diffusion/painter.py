@@ -239,7 +239,7 @@ class DiffusionPainter:
         pixels = torch.from_numpy(init.copy()).permute(2, 0, 1)[None].float().div(127.5).sub(1)
         found = vae.encode(pixels.to(vae.device, vae.dtype))
         mean = found.latent_dist.mean if hasattr(found, "latent_dist") else found.latents
-        latents = ((mean - (vae.config.get("shift_factor") or 0)) * vae.config.scaling_factor).to(
+        latents: torch.Tensor = ((mean - (vae.config.get("shift_factor") or 0)) * vae.config.scaling_factor).to(
             self.pipeline.unet.dtype
         )[0]
         with self.lock:

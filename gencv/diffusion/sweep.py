@@ -103,6 +103,6 @@ def recipe_of(entry: Any, base: Recipe) -> Recipe:
         if name not in KINDS:
             raise BadInput(f"A recipe with {name!r}; known are {', '.join(KINDS)}.")
         if not isinstance(value, KINDS[name]) or isinstance(value, bool):
-            wanted = {(str,): "a text", (int,): "a whole number"}.get(KINDS[name], "a number")
+            wanted = {str: "a text", int: "a whole number"}.get(KINDS[name][-1], "a number")
             raise BadInput(f"A recipe whose {name} is {value!r}; {wanted} is accepted.")
     return replace(base, **entry)

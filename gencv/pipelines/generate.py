@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,8 @@ class Painting:
 def _loaded(
     name: str, device: str, speed: str, loras: tuple[tuple[str, float], ...], batch_size: int
 ) -> DiffusionPainter:
-    return load_painter(name, device=device, speed=speed, loras=loras, batch_size=batch_size)
+    merged = [(Path(place), weight) for place, weight in loras]
+    return load_painter(name, device=device, speed=speed, loras=merged, batch_size=batch_size)
 
 
 Asked = tuple[Recipe | GencvError, Start | None]

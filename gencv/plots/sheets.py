@@ -128,7 +128,7 @@ def draw_grid(
         [_wrap(text, room, font) for text in texts] for texts, room in zip(labels, (margin - gap, cell), strict=True)
     ]
     tops = max(map(len, wrapped[1]), default=0)
-    fitted = [[tile and _fit(tile.image, cell) for tile in row] for row in cells]
+    fitted = [[None if tile is None else _fit(tile.image, cell) for tile in row] for row in cells]
     highs = [
         max([picture.height for picture in row if picture] + [line * len(words)])
         for row, words in zip(fitted, wrapped[0], strict=True)
