@@ -1,11 +1,12 @@
-"""Put pictures of products on things: a mug, a shirt, a poster, or a template of your own.
+"""Put pictures of products on things, or products into scenes: a mug, a poster, an oak table, or your own.
 
     python jobs/mockup.py --products /data/products --templates mug poster --out /data/runs/mockups
     python jobs/mockup.py --products a.png b.jpg --templates tote /data/my-template --art cutout --fit contain --out ...
+    python jobs/mockup.py --products /data/products --scenes studio /data/beach.json --painter sd-2.1 --out ...
 
-Writes pictures/*.png, pictures.parquet (a row for each product on each template, with how faithful the picture is to
-the product's own pixels), and report.html, a catalogue. A mockup that cannot be made is a row with an error, and the
-others go on. docs/mockup.md says what a template is, how to make one of a photo, and what the figures mean.
+Writes pictures/*.png, pictures.parquet (a row for each product on each template and in each scene, with how faithful
+the picture is to the product's own pixels), and report.html, a catalogue. A mockup that cannot be made is a row with an
+error, and the others go on. docs/mockup.md says what a template and a scene are, and what the figures mean.
 """
 
 import hashlib
@@ -16,11 +17,14 @@ import numpy as np
 from gencv.core import storage, tables
 from gencv.core.errors import BadInput, UnknownName
 from gencv.diffusion.render import FITS
+from gencv.diffusion.scenes import scene_of
 from gencv.diffusion.templates import TEMPLATES, template_of
 from gencv.pipelines.mockup import ARTS, make_mockups, products_in
 from gencv.plots.mockup import mockup_report
 from gencv.runs.launch import absolute, launch
 from gencv.runs.run import Run
+
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +33,22 @@ class Config:
     """Pictures, or folders of pictures."""
     out: str
     """Folder of this run: an absolute path or a URI."""
-    templates: tuple[str, ...] = tuple(TEMPLATES)
-    """Names of drawn templates, or folders with a template.json."""
+    templates: tuple[str, ...] = ()
+    """Names of drawn templates, or folders with a template.json; all of the drawn ones where no scene is given."""
+    scenes: tuple[str, ...] = ()
+    """Names of scenes, or JSON files."""
     fit: str = "cover"
     """cover fills the print area and cuts off what is too long; contain shows all, with a margin."""
     art: str = "photo"
     """photo prints the picture as it is; cutout prints the product without its background."""
+    painter: str = "starter"
+    """Who paints scenes: starter, an alias, a hub id, or the folder of a diffusers pipeline."""
+    seed: int = 0
+    """Of scenes; a product that grew is painted again with the next ones."""
+    device: str = "auto"
+    """Where to paint: cuda, cpu, or auto for a GPU where there is one."""
+    speed: str = "exact"
+    """How the painter computes: exact, half, small, ..."""
     max_bad_fraction: float = 0.05
     """Fail, after finishing, if more than this share of the mockups cannot be made."""
     address: str | None = None
@@ -43,35 +57,61 @@ class Config:
     """Processes; default: one a CPU."""
 
     def __post_init__(self) -> None:
-        if not self.products or not self.templates:
-            raise BadInput("Give at least one picture or folder as --products, and one of --templates.")
+        if not self.products:
+            raise BadInput("Give at least one picture or folder as --products.")
+        if not self.templates and not self.scenes:
+            object.__setattr__(self, "templates", tuple(TEMPLATES))
         if self.fit not in FITS:
             raise UnknownName("fit", self.fit, FITS)
         if self.art not in ARTS:
             raise UnknownName("art", self.art, ARTS)
+        if self.device not in DEVICES:
+            raise UnknownName("device", self.device, DEVICES)
+        if self.scenes:
+            from gencv.diffusion.speed import find_speed  # brings torch, which templates never need
+
+            find_speed(self.speed)
 
 
 def main(config: Config, run: Run) -> None:
     places = list(dict.fromkeys(map(place_of, config.templates)))
     templates = [template_of(place) for place in places]
-    names = [template.name for template in templates]
+    scenes = [scene_of(place) for place in dict.fromkeys(map(file_of, config.scenes))]
+    names = [one.name for one in (*templates, *scenes)]
     if len(set(names)) < len(names):
-        raise BadInput(f"Two of --templates have one name: {', '.join(names)}; give one of them another.")
+        raise BadInput(f"Two of --templates and --scenes have one name: {', '.join(names)}; give one of them another.")
     products = products_in(config.products)
     digest = hashlib.blake2b(" ".join(template.digest() for template in templates).encode(), digest_size=16)
     run.begin(
         products=tables.content_digest(products.select(["product", "id"]), keys=("product",)),
         templates=digest.hexdigest(),
+        scenes=hashlib.blake2b(" ".join(scene.digest() for scene in scenes).encode(), digest_size=16).hexdigest(),
     )
     table, _ = make_mockups(
-        products, places, run.dir, fit=config.fit, art=config.art, address=config.address, workers=config.workers
+        products,
+        places,
+        run.dir,
+        fit=config.fit,
+        art=config.art,
+        scenes=scenes,
+        painter=absolute(config.painter) if config.painter.startswith("./") else config.painter,
+        seed=config.seed,
+        device=config.device,
+        speed=config.speed,
+        address=config.address,
+        workers=config.workers,
     )
     tables.write_table(table, run.path("pictures.parquet"))
     bad = [row for row in table.to_pylist() if row["error"]]
     shift = np.array(table["colour_shift"].drop_null().to_pylist())
     run.finish(
         mockup_report(table),
-        counts={"products": products.num_rows, "templates": names, "mockups": table.num_rows - len(bad)},
+        counts={
+            "products": products.num_rows,
+            "templates": names[: len(templates)],
+            "scenes": names[len(templates) :],
+            "mockups": table.num_rows - len(bad),
+        },
         figures={"median_colour_shift": float(np.median(shift)) if len(shift) else None},
         bad=[(f"{row['product']} on {row['template']}", row["detail"]) for row in bad],
         total=table.num_rows,
@@ -83,6 +123,11 @@ def place_of(name: str) -> str:
     """Return a template's name, or its folder as an absolute path, for workers have another working directory."""
     place = absolute(name)
     return place if name not in TEMPLATES and storage.exists(place) else name
+
+
+def file_of(name: str) -> str:
+    """Return a scene's name, or its file as an absolute path."""
+    return absolute(name) if name.endswith(".json") else name
 
 
 if __name__ == "__main__":

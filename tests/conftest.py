@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `import fakes`
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+# Before any Ray starts, whose workers sign as well: no test makes an identity in the user's own folder.
+os.environ.setdefault("GENCV_IDENTITY", str(Path(tempfile.gettempdir()) / f"gencv-tests-{os.getuid()}" / "identity"))
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,17 @@
 import json
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 
 from gencv.core import storage, tables
 from gencv.core.calibrator import Calibrator
+from gencv.core.contracts import CONTENT_FILTERED, Picture, Recipe
 from gencv.core.embeddings import SPACE, VECTORS, Space, vector_column, vector_schema
 from gencv.core.errors import BadInput
 from gencv.core.manifest import SCHEMA, Manifest
@@ -192,6 +194,47 @@ class GreenReranker:
     def scores(self, text: str, images: Sequence[np.ndarray]) -> np.ndarray:
         self.num_seen += len(images)
         return np.array([image[..., 1].mean() / 255 for image in images], np.float32)
+
+
+class FakePainter:
+    """A painter that gives back what it starts from, but for three things that a person can predict.
+
+    tint: added to what it paints anew. grows: seeds at which it continues the product by `grown_px`, in the product's
+    mean colour. A prompt with the word "forbidden" is filtered.
+    """
+
+    name = "fake"
+
+    def __init__(self, size_px: int = 96, *, tint: int = 0, grows: Sequence[int] = (), grown_px: int = 9) -> None:
+        self.size_px, self.factor = size_px, 8
+        self.tint, self.grows, self.grown_px = tint, grows, grown_px
+        self.asked: list[Recipe] = []
+
+    def paint(
+        self, recipes: Sequence[Recipe], *, init: Any = None, mask: np.ndarray | None = None, **more: Any
+    ) -> Iterator[Picture]:
+        assert isinstance(init, np.ndarray) and mask is not None and mask.shape == init.shape[:2]
+        for recipe in recipes:
+            assert init.shape == (recipe.height, recipe.width, 3)
+            self.asked.append(recipe)
+            if "forbidden" in recipe.prompt:
+                yield Picture(None, recipe, CONTENT_FILTERED, ("Not painted: it is forbidden.",))
+                continue
+            image = init.copy()
+            image[mask] = np.clip(init[mask].astype(int) + self.tint, 0, 255)
+            if recipe.seed in self.grows:
+                side = 2 * self.grown_px + 1
+                image[cv2.dilate((~mask).astype(np.uint8), np.ones((side, side), np.uint8)) > 0] = init[~mask].mean(0)
+                image[~mask] = init[~mask]
+            yield Picture(image, recipe)
+
+
+def disc_layer(side: int = 80, radius: float = 34) -> np.ndarray:
+    """Make a product: a textured reddish disc with a soft edge, uint8 RGBA [S, S, 4]."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    alpha = np.clip(radius - np.hypot(x, y) + 0.5, 0, 1)
+    colour = picture(3, side, side) // 4 + np.array([150, 20, 20], np.uint8)
+    return np.dstack([colour, (255 * alpha).round().astype(np.uint8)]).astype(np.uint8)
 
 
 class MemoryIndex:

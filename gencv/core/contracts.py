@@ -123,6 +123,16 @@ class Painter(Protocol):
         """The name that `load_painter` takes."""
         ...
 
+    @property
+    def size_px(self) -> int:
+        """The side of the pictures that it was trained on."""
+        ...
+
+    @property
+    def factor(self) -> int:
+        """What the sides of its pictures must be divisible by, in px."""
+        ...
+
     def paint(
         self,
         recipes: Sequence[Recipe],

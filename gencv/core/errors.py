@@ -11,6 +11,7 @@
     ├── BrokenIndex           a search index with a file that is gone or damaged
     ├── TrainingFailed        a training that cannot go on; its last good checkpoint is kept
     ├── NotSupported          this encoder or detector cannot do that
+    ├── ContentFiltered       a picture that a painter does not show, for what it is asked for or what came of it
     ├── OutOfMemory           a picture that does not fit into memory, alone and in tiles
     ├── TooManyBad            more pictures failed than --max-bad-fraction allows
     ├── NotReproduced         figures of a finished run that do not follow from its tables; exit code 1
@@ -101,6 +102,10 @@ class TrainingFailed(GencvError):
 
 class NotSupported(GencvError):
     """This encoder or detector cannot do what was asked."""
+
+
+class ContentFiltered(GencvError):
+    """A picture that a painter refused to paint, or painted and does not show."""
 
 
 class OutOfMemory(GencvError):

@@ -84,7 +84,7 @@ def cut_out(image: np.ndarray, *, method: str = "auto") -> Cutout:
         why = "its border is not plain" if method == "key" else "nothing stands out from its border"
         raise BadInput(f"The picture has no object that can be cut out: {why}.")
     _require_object(np.where(np.isnan(known), 0.5, known))
-    alpha = _settle(alpha_of(work, known))
+    alpha = _settle(alpha_of(work, known), SETTLED.get(name, 0.03))
     if work.shape != image.shape:
         size = image.shape[1], image.shape[0]
         alpha = np.clip(cv2.resize(alpha, size, interpolation=cv2.INTER_CUBIC), 0, 1)
@@ -170,6 +170,9 @@ HOLE_SHARE = 0.0005
 """Smallest hole that may be background, as a share of the picture, where its colour was measured."""
 GUESSED_HOLE_SHARE = 0.01
 """The same where it was guessed: an eye or a white belly is more often lost than the hole of a handle is found."""
+SETTLED = {"grabcut": 0.2}
+"""Alpha that counts as nothing, and lack of it that counts as whole, where that is more than .03: where an outline was
+guessed, the matting finds hairs in the ground beside it, which on another ground are a fringe."""
 BAND = (0.75, 0.35)
 """A piece from so large a share of the picture's width, and so small a share of its height, is a strip of the scene."""
 PIECE_SHARE = 0.08
@@ -257,6 +260,6 @@ def _around(mask: np.ndarray, reach_px: float, *, inward: float = 1.0, doubtful:
     return known
 
 
-def _settle(alpha: np.ndarray) -> np.ndarray:
+def _settle(alpha: np.ndarray, share: float) -> np.ndarray:
     """Let what is nearly nothing be nothing, and what is nearly whole be whole."""
-    return np.asarray(np.clip((alpha - 0.03) / 0.94, 0, 1).astype(np.float32))
+    return np.asarray(np.clip((alpha - share) / (1 - 2 * share), 0, 1).astype(np.float32))

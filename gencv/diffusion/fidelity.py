@@ -58,6 +58,46 @@ def compare_print(
     )
 
 
+def interior_of(alpha: np.ndarray) -> np.ndarray:
+    """Return bool [H, W], where a product of alpha float32 [H, W] is alone, EDGE_PX away from its edge."""
+    side = 2 * EDGE_PX + 1
+    return cv2.erode((alpha >= WHOLE).astype(np.uint8), np.ones((side, side), np.uint8), borderValue=0) > 0
+
+
+def widened(mask: np.ndarray, px: int) -> np.ndarray:
+    """Return bool [H, W] with all that lies within so many px of it."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * px + 1, 2 * px + 1), np.uint8)) > 0
+
+
+def largest_difference(picture: np.ndarray, other: np.ndarray, where: np.ndarray) -> int:
+    """Return the largest difference of two uint8 RGB [H, W, 3] over some px, bool [H, W]: 0 to 255."""
+    return int(cv2.absdiff(picture, other)[where].max(initial=0))
+
+
+def compare_scene(
+    picture: np.ndarray, product: np.ndarray, alpha: np.ndarray, ideal: np.ndarray, *, growth: float
+) -> Fidelity:
+    """Compare a scene to the product's own px at their place, uint8 RGB [H, W, 3] all.
+
+    alpha: the product's, float32 [H, W]. ideal: the product over a background that knows nothing of it. Where the
+    product is so thin that it has no inside, colour and inner difference are of nothing: None and 0.
+    """
+    inner = interior_of(alpha)
+    band = widened(alpha > 0, EDGE_PX) & ~inner
+    halo = colour_difference(picture[band], ideal[band]).mean() if band.any() else 0.0
+    shift = float(colour_difference(picture[inner], product[inner]).mean()) if inner.any() else None
+    return Fidelity(
+        colour_shift=shift,
+        interior_difference=largest_difference(picture, product, inner),
+        halo=float(halo),
+        growth=growth,
+    )
+
+
+EDGE_PX = 2
+"""How far a product's edge reaches to either side of its outline."""
+
+
 def _edges(image: np.ndarray, where: np.ndarray) -> float:
     """Return the sum of the slopes of lightness over some px."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)

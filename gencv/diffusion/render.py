@@ -14,7 +14,7 @@ from gencv.core.errors import BadInput, UnknownName
 from gencv.diffusion.fidelity import Fidelity, compare_print
 from gencv.diffusion.surface import locate, size_of
 from gencv.diffusion.template import MM_PER_INCH, Template
-from gencv.images.light import to_coded, to_linear
+from gencv.images.light import as_light, to_coded, to_linear
 
 SAMPLES = 4
 """Samples a px along either side."""
@@ -93,16 +93,10 @@ def _shares(template: Template, artwork: np.ndarray, fit: str) -> tuple[float, f
 
 def _as_ink(template: Template, artwork: np.ndarray, shares: tuple[float, float]) -> np.ndarray:
     """Return the artwork as light times alpha, float32 [h, w, 4], shrunk to what the samples can show."""
-    colour = to_linear(artwork[..., :3])
-    alpha = np.ones((*artwork.shape[:2], 1), np.float32)
-    if artwork.shape[2] == 4:
-        alpha = artwork[..., 3:].astype(np.float32) / 255
-    ink = np.concatenate([colour * alpha, alpha], axis=2)
     sides = (SAMPLES * side * share for side, share in zip(size_of(template.surface), shares, strict=True))
-    aim_px = tuple(
-        max(1, min(have, round(side))) for have, side in zip((ink.shape[1], ink.shape[0]), sides, strict=True)
-    )
-    return ink if aim_px == (ink.shape[1], ink.shape[0]) else cv2.resize(ink, aim_px, interpolation=cv2.INTER_AREA)
+    have_px = artwork.shape[1], artwork.shape[0]
+    width, height = (max(1, min(have, round(side))) for have, side in zip(have_px, sides, strict=True))
+    return as_light(artwork, (width, height))
 
 
 def _box(template: Template) -> Box:

@@ -23,6 +23,7 @@ from gencv.core.record import picture_id
 from gencv.diffusion.painter import DiffusionPainter, groups, load_painter
 from gencv.diffusion.replay import How, parameters_of, read_start, to_file
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
+from gencv.provenance.parameters import SourceType
 
 CELLS, PAINTED, PICTURES = "cells.parquet", "painted", "pictures"
 CELLS_SCHEMA = pa.schema(
@@ -214,7 +215,8 @@ class Paint:
         if picture.image is None:
             return row
         stated = parameters_of(picture, how, weights=weights, init_id=row["parent"] or "")
-        data = to_file(picture.image, stated, how, ingredient=file, composite=bool(how.mask))
+        kind = SourceType.PART_GENERATED if how.mask else SourceType.GENERATED
+        data = to_file(picture.image, stated, how, ingredient=file, source_type=kind)
         path = f"{PICTURES}/{row['cell']:06d}.{how.format}"
         storage.write_bytes(storage.join(self.out, path), data)
         return row | {"path": path, "id": picture_id(data)}

@@ -18,6 +18,7 @@ from PIL import Image
 from gencv.core.errors import BadInput
 from gencv.core.record import picture_id
 from gencv.provenance import identity
+from gencv.provenance.parameters import SourceType
 
 STATES = {
     "absent": "the file has no credentials",
@@ -50,16 +51,21 @@ class Credentials:
         return self.state in ("trusted", "untrusted")
 
 
-def sign(data: bytes, *, composite: bool = False, ingredient: bytes | None = None, folder: Path | None = None) -> bytes:
-    """Return a PNG, JPEG, or WebP with credentials that say it was generated; the pixels stay as they are.
+def sign(
+    data: bytes,
+    *,
+    source_type: SourceType = SourceType.GENERATED,
+    ingredient: bytes | None = None,
+    folder: Path | None = None,
+) -> bytes:
+    """Return a PNG, JPEG, or WebP with credentials that say how it came to be; the pixels stay as they are.
 
-    composite: made of a photograph and of generated parts, not generated as a whole. ingredient: the file of that
-    photograph, or of the picture that a generation began with; its own credentials are kept with it.
-    folder: see `identity.load`. Raises BadInput for a file or an ingredient that credentials cannot be for.
+    ingredient: the file of the photograph that a composite shows, or of the picture that a generation began with; its
+    own credentials are kept with it. folder: see `identity.load`. Raises BadInput for a file or an ingredient that
+    credentials cannot be for.
     """
     owner = identity.load(folder)
     kind = _mime(data, "picture")
-    source = c2pa.C2paDigitalSourceType
     claim = {"claim_generator_info": [{"name": "gencv", "version": importlib.metadata.version("gencv")}]}
     try:
         with (
@@ -67,12 +73,10 @@ def sign(data: bytes, *, composite: bool = False, ingredient: bytes | None = Non
             _context(owner.root) as context,
             c2pa.Builder(claim, context=context) as builder,
         ):
-            builder.set_intent(
-                c2pa.C2paBuilderIntent.CREATE,
-                source.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA if composite else source.TRAINED_ALGORITHMIC_MEDIA,
-            )
+            builder.set_intent(c2pa.C2paBuilderIntent.CREATE, _SOURCES[source_type])
             if ingredient is not None:
-                about = {"title": picture_id(ingredient), "relationship": "componentOf" if composite else "inputTo"}
+                is_part = source_type != SourceType.GENERATED
+                about = {"title": picture_id(ingredient), "relationship": "componentOf" if is_part else "inputTo"}
                 builder.add_ingredient(json.dumps(about), _mime(ingredient, "ingredient"), io.BytesIO(ingredient))
             signed = io.BytesIO()
             builder.sign(signer, kind, io.BytesIO(data), signed)
@@ -138,6 +142,11 @@ def _ingredient(part: dict[str, Any], manifests: dict[str, Any]) -> dict[str, st
 
 
 _UNKNOWN_SIGNER = "signingCredential.untrusted"
+_SOURCES = {
+    SourceType.GENERATED: c2pa.C2paDigitalSourceType.TRAINED_ALGORITHMIC_MEDIA,
+    SourceType.PART_GENERATED: c2pa.C2paDigitalSourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA,
+    SourceType.COMPOSITE: c2pa.C2paDigitalSourceType.COMPOSITE,
+}
 
 
 def _context(root: str) -> c2pa.Context:
@@ -150,11 +159,20 @@ def _context(root: str) -> c2pa.Context:
     )
 
 
+def can_hold(data: bytes) -> bool:
+    """Say whether credentials can be for a file, as a picture or as an ingredient: a BMP, for one, has no place."""
+    return _kind(data) in c2pa.Builder.get_supported_mime_types()
+
+
 def _mime(data: bytes, what: str) -> str:
-    try:
-        kind = Image.open(io.BytesIO(data)).get_format_mimetype()
-    except Exception:  # plug-ins raise whatever their parser runs into
-        kind = None
+    kind = _kind(data)
     if kind is None or kind not in c2pa.Builder.get_supported_mime_types():
         raise BadInput(f"Credentials cannot be for this {what} ({kind or 'no picture'}); PNG, JPEG, and WebP can.")
     return kind
+
+
+def _kind(data: bytes) -> str | None:
+    try:
+        return Image.open(io.BytesIO(data)).get_format_mimetype()
+    except Exception:  # plug-ins raise whatever their parser runs into
+        return None

@@ -11,6 +11,7 @@ import io
 import json
 import re
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -20,9 +21,18 @@ from gencv.core.errors import BadInput
 from gencv.core.settings import Settings
 from gencv.provenance import segments
 
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-GENERATED = "trainedAlgorithmicMedia"
-COMPOSITE = "compositeWithTrainedAlgorithmicMedia"
+SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+
+
+class SourceType(StrEnum):
+    """What kind of thing a picture is: the IPTC's digital source types that gencv makes."""
+
+    GENERATED = "trainedAlgorithmicMedia"
+    """Painted as a whole, perhaps with a picture to start from."""
+    PART_GENERATED = "compositeWithTrainedAlgorithmicMedia"
+    """Put together of a photograph and of painted parts."""
+    COMPOSITE = "composite"
+    """Put together of pictures, with nothing generated: a photograph printed on a drawn thing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +74,7 @@ class Found:
     reason: str = ""
 
 
-def write(data: bytes, parameters: Parameters, *, composite: bool = False) -> bytes:
+def write(data: bytes, parameters: Parameters, *, source_type: SourceType = SourceType.GENERATED) -> bytes:
     """Return a PNG, JPEG, or WebP with these parameters in it; the compressed pixels stay as they are.
 
     Parameters that were there are replaced, other EXIF fields stay, another XMP packet does not.
@@ -77,14 +87,14 @@ def write(data: bytes, parameters: Parameters, *, composite: bool = False) -> by
         info = PngImagePlugin.PngInfo()
         info.add_text("parameters", text.encode("utf-8", "replace").decode())
         info.add_text("gencv", record)
-        info.add_itxt(_XMP_CHUNK, _xmp(None, composite).decode())
+        info.add_itxt(_XMP_CHUNK, _xmp(None, source_type).decode())
         return segments.with_png_texts(data, [(chunk[0], chunk[1]) for chunk in info.chunks])
     if kind is None:
         raise BadInput("Parameters are written into PNG, JPEG, and WebP; these bytes are none of them.")
     image = Image.open(io.BytesIO(data))
     exif = image.getexif()
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be", "replace")
-    return segments.with_metadata(data, exif=exif.tobytes(), xmp=_xmp(record, composite), size=image.size)
+    return segments.with_metadata(data, exif=exif.tobytes(), xmp=_xmp(record, source_type), size=image.size)
 
 
 def read(data: bytes) -> Found:
@@ -202,7 +212,7 @@ def _unquoted(value: str) -> str:
         return value
 
 
-def _xmp(record: str | None, composite: bool) -> bytes:
+def _xmp(record: str | None, source_type: SourceType) -> bytes:
     """Make the XMP packet; JSON without anything but ASCII, so that XML can hold any prompt."""
     ours = f' xmlns:gencv="urn:gencv" gencv:parameters={quoteattr(record, {chr(34): "&quot;"})}' if record else ""
     return (
@@ -210,7 +220,7 @@ def _xmp(record: str | None, composite: bool) -> bytes:
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
         ' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="gencv"'
         ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
-        f' Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}{COMPOSITE if composite else GENERATED}"{ours}/>'
+        f' Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPES}{source_type}"{ours}/>'
         '</rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
     ).encode()
 

@@ -20,7 +20,7 @@ from gencv.provenance import credentials as c2pa_credentials
 from gencv.provenance import parameters as file_parameters
 from gencv.provenance import watermark as pixel_watermark
 from gencv.provenance.credentials import Credentials
-from gencv.provenance.parameters import Found, Parameters
+from gencv.provenance.parameters import Found, Parameters, SourceType
 from gencv.provenance.watermark import Mark
 
 
@@ -79,27 +79,29 @@ def stamp(
     format: str = "png",
     quality: int = 90,
     ingredient: bytes | None = None,
-    composite: bool = False,
+    source_type: SourceType = SourceType.GENERATED,
     watermark: bool = True,
+    keep: np.ndarray | None = None,
     credentials: bool = True,
     identity_dir: Path | None = None,
 ) -> bytes:
     """Encode uint8 RGB [H, W, 3] with what made it: a watermark in the pixels, the parameters, credentials over all.
 
-    format: a key of FORMATS. quality: 1 to 100, of JPEG and WebP. ingredient: the file of the
-    photograph that it was made from. composite: parts of it are that photograph. identity_dir: see `identity.load`.
-    Raises BadInput for a picture under 64 px with a watermark, for parameters that are too long for a JPEG, and for an
-    ingredient that is no picture; UnknownName for another format.
+    format: a key of FORMATS. quality: 1 to 100, of JPEG and WebP. ingredient: the file of the photograph that it was
+    made from. keep: bool [H, W], True where no px may change; the mark lies around them, and may be too weak to be read
+    where they are most of the picture. identity_dir: see `identity.load`. Raises BadInput for a picture under 64 px
+    with a watermark, for parameters that are too long for a JPEG, and for an ingredient that is no picture; UnknownName
+    for another format.
     """
     if format not in FORMATS:
         raise UnknownName("format", format, FORMATS)
     if not 1 <= quality <= 100:
         raise BadInput(f"A quality of {quality}; it goes from 1 to 100.")
     if watermark:
-        image = pixel_watermark.embed(image, parameters.payload)
-    data = file_parameters.write(FORMATS[format](image, quality), parameters, composite=composite)
+        image = pixel_watermark.embed(image, parameters.payload, keep)
+    data = file_parameters.write(FORMATS[format](image, quality), parameters, source_type=source_type)
     if credentials:  # last: they are of every byte that is there
-        data = c2pa_credentials.sign(data, composite=composite, ingredient=ingredient, folder=identity_dir)
+        data = c2pa_credentials.sign(data, source_type=source_type, ingredient=ingredient, folder=identity_dir)
     return data
 
 

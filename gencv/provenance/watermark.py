@@ -74,12 +74,12 @@ class Mark:
     """Why there is none."""
 
 
-def embed(image: np.ndarray, payload: int) -> np.ndarray:
+def embed(image: np.ndarray, payload: int, keep: np.ndarray | None = None) -> np.ndarray:
     """Return a picture with a payload of 32 bits in its pixels.
 
     image: uint8 RGB [H, W, 3] of at least 64 px a side. All three colours of a pixel change alike. The change has a
-    PSNR of 40 dB or more, 38 where a side is under 256 px. Raises BadInput for a picture under 64 px
-    and a payload out of range.
+    PSNR of 40 dB or more, 38 where a side is under 256 px. keep: bool [H, W], True where it stays as it is.
+    Raises BadInput for a picture under 64 px and a payload out of range.
     """
     height, width = image.shape[:2]
     if min(height, width) < MIN_SIDE_PX:
@@ -89,12 +89,16 @@ def embed(image: np.ndarray, payload: int) -> np.ndarray:
     tiles = max(tiles for tiles, side_px in MIN_SIDE_OF_TILES.items() if min(height, width) >= side_px)
     frame = _luma_frame(image, tiles)
     strength = _strength(frame)
+    if keep is not None:  # the waves are fitted to what of them will be there
+        strength *= 1 - cv2.resize(keep.astype(np.float32), frame.shape[::-1], interpolation=cv2.INTER_AREA)
     spectrum = _fitted(_spectrum(message_of(payload)), frame, strength, tiles)
     strength = cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR)
     change = strength * _waves(spectrum, tiles, height, width)
+    if keep is not None:
+        change[keep] = 0
     error = float(np.mean(np.square(change)))
     psnr_db = PSNR_DB if min(height, width) >= SMALL_PX else SMALL_PSNR_DB
-    change *= min(1.0, np.sqrt(255**2 / 10 ** (psnr_db / 10) / error))
+    change *= min(1.0, np.sqrt(255**2 / 10 ** (psnr_db / 10) / max(error, 1e-9)))
     marked: np.ndarray = np.clip(np.rint(image + change[:, :, None]), 0, 255).astype(np.uint8)
     return marked
 

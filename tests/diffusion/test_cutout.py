@@ -99,6 +99,19 @@ def test_what_shows_no_object_is_one_sentence() -> None:
             cut_out(image)
 
 
+@pytest.mark.parametrize(("side", "grain"), [(32, 1), (SIDE, 1), (SIDE, 4), (700, 1), (700, 8)])
+def test_noise_is_no_object(side: int, grain: int) -> None:
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        for image in (
+            rng.integers(0, 256, (side // grain,) * 2 + (3,)),
+            rng.normal(128, 40, (side // grain,) * 2 + (3,)),
+        ):
+            noise = np.kron(image.clip(0, 255).astype(np.uint8), np.ones((grain, grain, 1), np.uint8))
+            with pytest.raises(BadInput, match="nothing stands out"):
+                cut_out(noise)
+
+
 def test_an_unknown_way_names_the_known_ones() -> None:
     with pytest.raises(UnknownName, match="auto, grabcut, key, rembg"):
         cut_out(composite(disc(), BLUE), method="magic")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000
 
-from gencv.diffusion.fidelity import Fidelity, colour_difference, compare_print
+from gencv.diffusion.fidelity import Fidelity, colour_difference, compare_print, compare_scene, interior_of, widened
 
 SHARMA = """
 50.0000 2.6772 -79.7751 50.0000 0.0000 -82.7485 2.0425
@@ -76,3 +76,32 @@ def test_half_of_the_contrast_is_half_of_the_edges() -> None:
     assert found.sharpness == pytest.approx(0.5)
     flat = compare_print(ideal, np.full_like(ideal, 9), whole, coverage=1.0, dpi=300)
     assert flat.sharpness is None, "without edges there are none to keep"
+
+
+def test_a_scene_is_the_product_inside_and_its_ideal_at_the_edge() -> None:
+    alpha = np.zeros((32, 32), np.float32)
+    alpha[8:24, 8:24] = 1
+    alpha[8, 8:24] = 0.5
+    product, ideal = np.full((2, 32, 32, 3), (90, 120, 150), np.uint8)
+    ideal[alpha == 0] = 200
+    inner = interior_of(alpha)
+    assert inner.sum() == 12 * 11 and not inner[10].any(), "two px away from the edge, and from where it is soft"
+    same = compare_scene(ideal, product, alpha, ideal, growth=0.03)
+    assert same == Fidelity(colour_shift=0.0, interior_difference=0, halo=0.0, growth=0.03)
+    fringe = ideal.copy()
+    fringe[widened(alpha > 0, 1) & (alpha == 0)] = 0
+    found = compare_scene(fringe, product, alpha, ideal, growth=0.0)
+    assert found.halo is not None and found.halo > 10 and found.interior_difference == 0 and found.colour_shift == 0
+    touched = ideal.copy()
+    touched[16, 16, 1] += 7
+    found = compare_scene(touched, product, alpha, ideal, growth=0.0)
+    assert found.interior_difference == 7 and found.halo == 0 and found.colour_shift and found.colour_shift < 0.1
+
+
+def test_a_product_without_an_inside_has_no_colour_to_compare() -> None:
+    alpha = np.zeros((16, 16), np.float32)
+    alpha[8] = 1
+    image = np.full((16, 16, 3), 90, np.uint8)
+    assert compare_scene(image, image, alpha, image, growth=0.0) == Fidelity(
+        interior_difference=0, halo=0.0, growth=0.0
+    )

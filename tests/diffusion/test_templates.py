@@ -7,14 +7,15 @@ import pytest
 from fakes import picture
 
 from gencv.core.errors import BadInput, UnknownName
-from gencv.diffusion.render import render
+from gencv.diffusion import render as printing
 from gencv.diffusion.surface import as_surface
 from gencv.diffusion.template import load, save
 from gencv.diffusion.templates import TEMPLATES, template_of
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_drawn_template_is_whole_and_prints(name: str) -> None:
+def test_a_drawn_template_is_whole_and_prints(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(printing, "SAMPLES", 1)  # sixteen times as fast; how it samples is of test_render.py
     template = template_of(name)
     height, width = template.mask.shape
     assert template.name == name and template.photo.shape == (height, width, 3) and template.photo.dtype == np.uint8
@@ -23,7 +24,7 @@ def test_a_drawn_template_is_whole_and_prints(name: str) -> None:
         assert part.shape == (height, width) and np.isfinite(part).all() and part.min() >= 0
     assert template.displacement.shape == (height, width, 2) and np.abs(template.displacement).max() < 12
     assert template.mask.max() <= 1 and template.highlight.max() < 0.8 and template.shading.max() < 1.6
-    made, fidelity = render(template, picture(1, 400, 500))
+    made, fidelity = printing.render(template, picture(1, 400, 500))
     assert fidelity.coverage is not None and fidelity.coverage > 0.97
     assert fidelity.colour_shift is not None and fidelity.colour_shift < 12
     changed = (made != template.photo).any(axis=2)

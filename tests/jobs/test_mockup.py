@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import write_pictures
+from fakes import disc_layer
+from painters import make_sd
+from PIL import Image
 
 from gencv.core import tables
 from gencv.diffusion.surface import quad
@@ -15,41 +17,56 @@ from gencv.diffusion.template import plain, save
 Job = Callable[..., tuple[int, str, str]]
 
 
-def write_card(folder: Path) -> Path:
+def write_card(folder: Path, name: str = "card") -> Path:
     photo = np.full((64, 64, 3), 90, np.uint8)
-    save(plain("card", photo, quad([(8, 8), (56, 8), (56, 56), (8, 56)], 64, 64), print_mm=(48, 48)), str(folder))
+    save(plain(name, photo, quad([(8, 8), (56, 8), (56, 56), (8, 56)], 64, 64), print_mm=(48, 48)), str(folder))
     return folder
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_products_times_templates_and_again_only_what_is_missing(job: Job, tmp_path: Path, ray_local: str) -> None:
-    paths = write_pictures(tmp_path / "p", 3)
-    paths[2].write_bytes(b"no picture")
+    (tmp_path / "p").mkdir()
+    for number in range(2):
+        Image.fromarray(disc_layer(80 - number)).save(tmp_path / "p" / f"000{number}.png")
+    (tmp_path / "p" / "0002.jpg").write_bytes(b"no picture")
+    make_sd().save_pretrained(tmp_path / "painter")
+    beach = {"name": "beach", "prompt": "sand", "width": 96, "height": 96, "num_inference_steps": 2}
+    (tmp_path / "beach.json").write_text(json.dumps(beach))
     flags = (
         "--products",
         tmp_path / "p",
         "--templates",
-        "box",
+        write_card(tmp_path / "sheet", "sheet"),
         write_card(tmp_path / "card"),
+        "--scenes",
+        tmp_path / "beach.json",
+        "--painter",
+        tmp_path / "painter",
         "--out",
         tmp_path / "out",
     )
-    flags = (*flags, "--max-bad-fraction", "0.5")
+    flags = (*flags, "--max-bad-fraction", "0.5", "--workers", "1")  # each worker loads the painter
     assert job("mockup", *flags)[0] == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "pictures").iterdir()}
-    assert len(before) == 4
+    assert len(before) == 6
     (tmp_path / "out" / "made" / "part-000001.parquet").unlink()  # as if it had been killed before it was done
     assert job("mockup", *flags)[0] == 0
     again = {path.name for path, when in before.items() if path.stat().st_mtime_ns != when}
-    assert again == {"0001-box.png", "0001-card.png"}
+    assert again == {"0001-sheet.png", "0001-card.png", "0001-beach.png"}
     rows = tables.read_table(str(tmp_path / "out" / "pictures.parquet")).to_pylist()
-    assert [row["error"] for row in rows] == [None] * 4 + ["not_an_image"] * 2
+    assert [row["error"] for row in rows] == [None] * 6 + ["not_an_image"] * 3
     facts = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert facts["counts"]["mockups"] == 4 and facts["num_bad"] == 2
+    assert facts["counts"]["mockups"] == 6 and facts["num_bad"] == 3
+    painted = [row for row in rows if row["kind"] == "scene" and not row["error"]]
+    assert [(row["interior_difference"], row["finish_reason"]) for row in painted] == [(0, "done")] * 2
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "3 products on 2 templates" in page and "0002 on box" in page and page.count("<img") == 1
-    code, _, stderr = job("mockup", *flags[:-4], "--fit", "contain", "--out", tmp_path / "out")
+    assert (
+        "3 products on 2 templates: sheet, card; in 1 scenes: beach" in page
+        and "0002 on sheet" in page
+        and page.count("<img") == 1
+    )
+    code, _, stderr = job("mockup", *flags[:-6], "--fit", "contain", "--out", tmp_path / "out")
     assert code == 2 and "fit was 'cover', now 'contain'" in stderr
 
 
@@ -60,6 +77,11 @@ def test_products_times_templates_and_again_only_what_is_missing(job: Job, tmp_p
         (["--templates", "box", "--fit", "stretch"], "contain, cover"),
         (["--templates", "box", "--art", "sketch"], "cutout, photo"),
         (["--templates", "card", "./card"], "no pictures of products"),
+        (["--scenes", "moon"], "Unknown scene 'moon'; known: evening, meadow"),
+        (["--scenes", "studio", "--speed", "warp"], "Unknown speed 'warp'"),
+        (["--scenes", "studio", "--device", "tpu"], "auto, cpu, cuda"),
+        (["--scenes", "high.json"], "contradicts itself"),
+        (["--templates", "card", "--scenes", "card.json"], "have one name: card, card"),
         (["--templates", "card", "copy"], "have one name: card, card"),
         (["--templates", "knot"], "crosses itself"),
     ],
@@ -71,6 +93,8 @@ def test_what_cannot_be_made_is_one_sentence(
     (tmp_path / "empty").mkdir()
     write_card(tmp_path / "card")
     write_card(tmp_path / "copy")
+    (tmp_path / "high.json").write_text('{"name": "high", "prompt": "x", "place": [0.5, 0.3]}')
+    (tmp_path / "card.json").write_text('{"name": "card", "prompt": "x"}')
     knot = write_card(tmp_path / "knot") / "template.json"
     values = json.loads(knot.read_text())
     values["surface"][0].reverse()

@@ -14,7 +14,8 @@ from PIL import Image
 from gencv.core.errors import BadInput
 from gencv.core.record import picture_id
 from gencv.provenance import identity
-from gencv.provenance.credentials import STATES, read, sign
+from gencv.provenance.credentials import STATES, can_hold, read, sign
+from gencv.provenance.parameters import SourceType
 
 KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 
@@ -39,7 +40,7 @@ def test_credentials_are_trusted_and_say_how_a_picture_was_made(kind: str) -> No
 
 def test_a_composite_names_its_photograph() -> None:
     photograph = saved("jpeg", 1)
-    found = read(sign(saved("png"), composite=True, ingredient=photograph))
+    found = read(sign(saved("png"), source_type=SourceType.PART_GENERATED, ingredient=photograph))
     assert found.source_type == "compositeWithTrainedAlgorithmicMedia" and found.state == "trusted"
     assert found.ingredients == (
         {
@@ -141,3 +142,14 @@ def test_what_cannot_be_signed_is_a_sentence() -> None:
             sign(data)
     with pytest.raises(BadInput, match="Credentials cannot be for this ingredient"):
         sign(saved("png"), ingredient=b"text")
+
+
+def test_a_bitmap_has_no_place_for_credentials() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(picture(0)).save(stream, "BMP")
+    assert [can_hold(data) for data in (saved("png"), saved("jpeg"), stream.getvalue(), b"text")] == [
+        True,
+        True,
+        False,
+        False,
+    ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from gencv.core.errors import BadInput
-from gencv.provenance.parameters import Parameters, from_text, read, to_text, write
+from gencv.provenance.parameters import Parameters, SourceType, from_text, read, to_text, write
 
 KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 NASTY = 'a "quoted" cat, Steps: 20, Seed: 3\nNegative prompt: none\n\tétoile 茶 \U0001f431 \x07 \ud800 <&>"\'\\ \r\n'
@@ -165,11 +165,11 @@ def test_our_text_is_that_of_a1111() -> None:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_search_engines_are_told_that_a_picture_is_generated(kind: str) -> None:
-    for composite, word in ((False, "/trainedAlgorithmicMedia"), (True, "/compositeWithTrainedAlgorithmicMedia")):
-        data = write(saved(kind), Parameters(), composite=composite)
+    for source_type in SourceType:
+        data = write(saved(kind), Parameters(), source_type=source_type)
         info = Image.open(io.BytesIO(data)).info
         packet = info["XML:com.adobe.xmp"] if kind == "png" else info["xmp"].decode()
-        assert f'DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype{word}"' in packet
+        assert f'DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/{source_type}"' in packet
 
 
 def test_other_exif_stays() -> None:

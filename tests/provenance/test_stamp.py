@@ -14,7 +14,7 @@ from gencv.core.errors import BadInput, UnknownName
 from gencv.images import degrade
 from gencv.images.decode import decode
 from gencv.provenance import stamp as provenance
-from gencv.provenance.parameters import Parameters, write
+from gencv.provenance.parameters import Parameters, SourceType, write
 from gencv.provenance.stamp import FORMATS, read, stamp
 
 PARAMETERS = Parameters(
@@ -119,9 +119,10 @@ def test_the_parameters_of_another_picture_do_not_agree(photo: np.ndarray) -> No
     assert found.agree is False and found.parameters.parameters == Parameters(prompt="something else", seed=8)
 
 
-def test_a_composite_carries_its_photograph(photo: np.ndarray) -> None:
-    found = read(stamp(photo, PARAMETERS, format="jpeg", ingredient=saved(photo, "JPEG"), composite=True))
-    assert found.credentials.source_type == "compositeWithTrainedAlgorithmicMedia"
+@pytest.mark.parametrize("kind", [SourceType.PART_GENERATED, SourceType.COMPOSITE])
+def test_a_composite_carries_its_photograph(photo: np.ndarray, kind: SourceType) -> None:
+    found = read(stamp(photo, PARAMETERS, format="jpeg", ingredient=saved(photo, "JPEG"), source_type=kind))
+    assert found.credentials.source_type == kind
     assert [part["relationship"] for part in found.credentials.ingredients] == ["componentOf"]
     assert found.found == ("parameters", "credentials", "watermark")
 

@@ -162,3 +162,20 @@ def test_marks_that_are_out_there_stay_readable() -> None:
     assert (watermark.MAGIC, watermark.TILE_PX) == (0x6731, 32)
     # Sync and payload share no wave, and every coded bit has at least one.
     assert not fixed[rows, columns].any() and set(places.ravel()) == set(range(convolutional.coded_length(64)))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.4])
+@pytest.mark.parametrize(("width", "height"), [(512, 512), (768, 768), (256, 256)])
+def test_a_mark_lies_around_what_is_kept_and_is_read(photo: np.ndarray, share: float, width: int, height: int) -> None:
+    image = resized(photo, height, width)
+    keep = np.zeros((height, width), bool)
+    across, down = round(width * share**0.5), round(height * share**0.5)
+    keep[height - down - 20 : height - 20, 20 : 20 + across] = True
+    marked = embed(image, PAYLOAD, keep)
+    assert np.array_equal(marked[keep], image[keep]) and (marked[~keep] != image[~keep]).mean() > 0.3
+    assert detect(marked).payload == PAYLOAD
+    assert psnr_db(image, marked) >= 39.5
+
+
+def test_a_picture_that_is_kept_whole_is_not_marked(photo: np.ndarray) -> None:
+    assert np.array_equal(embed(photo, PAYLOAD, np.ones(photo.shape[:2], bool)), photo)
