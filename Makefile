@@ -18,7 +18,7 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-demo: $(VENV)/.done ## install, then audit and judge simulated attacks on real photographs, and search them, on a local Ray
+demo: $(VENV)/.done ## install, then audit and judge attacks on photographs, search them, and paint from one, on a local Ray
 	$(BIN)/python jobs/manifest.py --source starter: --splits .5 .2 .3 --out $(OUT)/manifest
 	$(BIN)/python jobs/preprocess.py --manifest $(OUT)/manifest --out $(OUT)/preprocessed
 	$(BIN)/python jobs/embed.py --manifest $(OUT)/preprocessed --encoder starter-features --out $(OUT)/embeddings
@@ -27,6 +27,9 @@ demo: $(VENV)/.done ## install, then audit and judge simulated attacks on real p
 	$(BIN)/python jobs/evaluate.py --bundle $(OUT)/bundle --manifest $(OUT)/manifest --out $(OUT)/evaluation
 	$(BIN)/python jobs/index.py --manifest $(OUT)/manifest --encoder starter --out $(OUT)/index
 	$(BIN)/python jobs/index.py --index $(OUT)/index --query "a cat" --where "label = 0" --out $(OUT)/search
+	$(BIN)/python jobs/generate.py --init starter:flower --prompt "a pink tulip on a green background" \
+	  --strength .3 .5 .7 1 --guidance-scale 1 3 7.5 --out $(OUT)/painted
+	$(BIN)/python jobs/mockup.py --products starter:coffee --templates mug poster --out $(OUT)/mockups
 
 test: $(VENV)/.done fast ## the whole suite: fast tier, Ray, kill tests
 	$(BIN)/pytest -m "ray or kill or slow"

@@ -16,6 +16,7 @@ import numpy as np
 
 from gencv.core import storage, tables
 from gencv.core.errors import BadInput, UnknownName
+from gencv.datasets.starter import photograph_at
 from gencv.diffusion.render import FITS
 from gencv.diffusion.scenes import scene_of
 from gencv.diffusion.templates import TEMPLATES, template_of
@@ -30,7 +31,7 @@ DEVICES = ("auto", "cpu", "cuda")
 @dataclass(frozen=True, kw_only=True)
 class Config:
     products: tuple[str, ...]
-    """Pictures, or folders of pictures."""
+    """Pictures, or folders of pictures; starter:NAME is a photograph that comes with the packages."""
     out: str
     """Folder of this run: an absolute path or a URI."""
     templates: tuple[str, ...] = ()
@@ -80,7 +81,7 @@ def main(config: Config, run: Run) -> None:
     names = [one.name for one in (*templates, *scenes)]
     if len(set(names)) < len(names):
         raise BadInput(f"Two of --templates and --scenes have one name: {', '.join(names)}; give one of them another.")
-    products = products_in(config.products)
+    products = products_in([photograph_at(place) for place in config.products])
     digest = hashlib.blake2b(" ".join(template.digest() for template in templates).encode(), digest_size=16)
     run.begin(
         products=tables.content_digest(products.select(["product", "id"]), keys=("product",)),

@@ -69,6 +69,20 @@ def read(source: Source) -> Iterator[ImageRecord]:
             )
 
 
+def photograph_at(place: str) -> str:
+    """Return where the file of `starter:NAME` lies, one of these photographs, and any other place as it is.
+
+    Raises UnknownName, BadSource.
+    """
+    kind, _, name = place.partition(":")
+    if kind != "starter":
+        return place
+    found = photographs()
+    if name not in found:
+        raise UnknownName("photograph", name, found)
+    return str(found[name])
+
+
 def photographs() -> dict[str, Path]:
     """Return the photographs by name, in order. Raises BadSource if a package came without them."""
     found: dict[str, Path] = {}

@@ -117,8 +117,9 @@ def settle(config: Any) -> Any:
 
 
 def absolute(place: str) -> str:
-    """Return a path as an absolute one, and a URI as it is."""
-    return place if storage.is_uri(place) or Path(place).is_absolute() else str(Path(place).absolute())
+    """Return a path as an absolute one, and a URI or `starter:NAME` as it is."""
+    is_settled = storage.is_uri(place) or place.startswith("starter:") or Path(place).is_absolute()
+    return place if is_settled else str(Path(place).absolute())
 
 
 PATHS = (

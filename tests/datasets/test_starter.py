@@ -1,12 +1,13 @@
 from collections import Counter
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from gencv.core.errors import BadInput
+from gencv.core.errors import BadInput, UnknownName
 from gencv.datasets.sources import read_source
-from gencv.datasets.starter import photographs
+from gencv.datasets.starter import photograph_at, photographs
 
 SMALL = "starter:?crops=3&size=64"
 
@@ -46,3 +47,10 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others() -> None:
 def test_wrong_options_are_named(text: str, named: str) -> None:
     with pytest.raises(BadInput, match=named):
         read_source(text)
+
+
+def test_a_photograph_has_a_name_and_other_places_stay() -> None:
+    assert Path(photograph_at("starter:coffee")).name == "coffee.png"
+    assert photograph_at("/data/coffee.png") == "/data/coffee.png"
+    with pytest.raises(UnknownName, match="Unknown photograph 'tea'; known: astronaut"):
+        photograph_at("starter:tea")
