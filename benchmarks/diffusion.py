@@ -41,6 +41,7 @@ from gencv.diffusion.replay import How
 from gencv.diffusion.speed import SPEEDS, Speed
 from gencv.diffusion.sweep import sweep
 from gencv.pipelines import generate
+from gencv.pipelines.cells import Start, plan
 from gencv.provenance.parameters import Parameters
 from gencv.provenance.stamp import stamp
 
@@ -96,8 +97,8 @@ def by_gencv(recipes: list[Recipe], photo: Path | None, out: Path) -> None:
     """Do what jobs/generate.py does, but for its report."""
     generate._loaded.cache_clear()
     painting = generate.Painting(painter="starter", how=How(threads=torch.get_num_threads()))
-    start = None if photo is None else generate.Start(picture_id(photo.read_bytes()), uri=str(photo))
-    cells, _ = generate.plan(painting.load("cpu"), [(recipe, start) for recipe in recipes])
+    start = None if photo is None else Start(picture_id(photo.read_bytes()), uri=str(photo))
+    cells, _ = plan(painting.load("cpu"), [(recipe, start) for recipe in recipes])
     table, _ = generate.generate(painting, cells, str(out))
     assert len(table["path"].drop_null()) == len(recipes)
 

@@ -12,23 +12,28 @@ how it was made, and --replay makes it again from that. Killed, the same command
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from gencv.core import storage, tables
 from gencv.core.contracts import Recipe
-from gencv.core.errors import BadImage, BadInput, GencvError, NotReproduced, UnknownName
+from gencv.core.errors import BadImage, BadInput, NotReproduced, UnknownName
 from gencv.core.manifest import Manifest, read_image
 from gencv.core.record import picture_id
+from gencv.datasets.starter import photograph_at
+from gencv.diffusion.checks import require_init
 from gencv.diffusion.replay import How, read_start, replay
-from gencv.diffusion.sweep import SHEETS, in_styles, read_recipes, recipe_of, sweep, varied
-from gencv.pipelines.generate import Asked, Painting, Start, generate, pictures_per_part, plan, starts_of
+from gencv.diffusion.sweep import AXES, SHEETS, read_recipes, sweep, varied
+from gencv.images.decode import decode
+from gencv.pipelines.cells import Asked, Start, of_entries, of_manifest, plan, recipe_in, source_of
+from gencv.pipelines.generate import Painting, generate, pictures_per_part
 from gencv.plots.generate import generate_report
 from gencv.provenance.stamp import FORMATS
-from gencv.runs.launch import launch
+from gencv.runs.launch import absolute, launch
 from gencv.runs.report import Report
 from gencv.runs.run import Run
 
@@ -59,9 +64,9 @@ class Config:
     """parameters: a sweep over strength and guidance. prompts: every prompt in twelve styles."""
     recipes: str = ""
     """A file of recipes, .json or .jsonl with a recipe's fields by name, or .txt with a prompt a line; the flags say
-    what it leaves open."""
+    what it leaves open, and several values of one are swept over."""
     init: str = ""
-    """A picture to start from; it is cut and scaled to the size."""
+    """A picture to start from; it is cut and scaled to the size. starter:NAME is a photograph of the packages."""
     mask: str = ""
     """A picture of the size of --init: white, or transparent, where to paint anew; the rest stays."""
     manifest: str = ""
@@ -91,11 +96,13 @@ class Config:
         asked = [name for name in ("prompt", "recipes", "manifest", "replay", "sheet") if getattr(self, name)]
         if not asked:
             raise BadInput("Say what to paint: --prompt, --recipes, or --manifest; or give a picture as --replay.")
+        if self.replay and len(asked) > 1:
+            raise BadInput("--replay says what to paint; leave --prompt, --recipes, --manifest, and --sheet out.")
         if self.recipes and self.prompt:
             raise BadInput("--recipes has the prompts; leave --prompt out.")
         if self.manifest and (self.init or self.recipes or self.mask):
             raise BadInput("--manifest has the pictures to start from; leave --init, --mask, and --recipes out.")
-        if self.mask and not self.init:
+        if self.mask and not (self.init or self.replay):
             raise BadInput("--mask says where to paint into --init; give both.")
         if (self.strength or self.sheet == "parameters") and not (self.init or self.manifest or self.recipes):
             raise BadInput("A strength says how far to leave a picture; give --init, or --manifest.")
@@ -107,132 +114,87 @@ class Config:
 
 
 def main(config: Config, run: Run) -> None:
+    painter_at = absolute(config.painter) if config.painter.startswith("./") else config.painter
+    config = replace(config, painter=painter_at, init=photograph_at(config.init))
     if config.replay:
         again(config, run)
         return
-    loras = tuple((place, float(weight or 1)) for place, _, weight in (one.partition("=") for one in config.lora))
     painting = Painting(
         painter=config.painter,
         how=How(speed=config.speed, format=config.format, quality=config.quality, watermark=config.watermark),
-        loras=loras,
+        loras=tuple(map(lora_of, config.lora)),
         manifest=config.manifest,
         pictures_per_batch=config.pictures_per_batch,
     )
+    init = read_picture(config.init, "picture to start from") if config.init else None
+    mask = read_picture(config.mask, "mask") if config.mask else None
     painter = painting.load("cpu")
-    init = read_file(config.init, "picture to start from") if config.init else None
-    mask = read_file(config.mask, "mask") if config.mask else None
     asked = list(cells_of(config, init))
-    cells, refused = plan(painter, asked)
-    if init is not None and cells.num_rows:
-        read_start(init, mask, Recipe(prompt="", width=painter.size_px, height=painter.size_px))
+    require_init(*read_start(init, mask, Recipe(prompt="", width=painter.size_px, height=painter.size_px)))
+    cells, refused = plan(painter, asked, has_mask=mask is not None)
     threads = max(1, (os.cpu_count() or 1) // max(1, -(-cells.num_rows // pictures_per_part(cells))))
     how = replace(painting.how, threads=threads, mask=picture_id(mask) if mask else "")
     painting = replace(painting, how=how, mask=config.mask, mask_id=how.mask)
+    weights = painter.weights()
     run.begin(
         cells=tables.content_digest(cells.drop_columns(["uri"]), keys=("cell",)),
-        weights=painter.weights(),
+        weights=weights,
         **({"init": picture_id(init)} if init else {}),
         **({"mask": how.mask} if mask else {}),
     )
     if init is not None:
-        storage.write_bytes(run.path("init" + config.init[config.init.rfind(".") :]), init)
+        storage.write_bytes(run.path("init" + storage.suffix_of(config.init)), init)
     made, done = generate(painting, cells, run.dir, address=config.address, workers=config.workers)
     table = pa.concat_tables([made, refused]).sort_by("cell")
     tables.write_table(table, run.path("pictures.parquet"))
     tables.write_table(source_of(table, config.painter), run.path("source.parquet"))
-    bad = [(f"cell {row['cell']}: {row['prompt']}", row["detail"]) for row in table.to_pylist() if row["error"]]
-    recipes = [recipe for recipe, _ in asked if isinstance(recipe, Recipe)]
+    rows = table.to_pylist()
     run.finish(
-        generate_report(table, varied(recipes), run.dir, init=init, notes=painter.notes),
-        counts={"cells": len(asked), "pictures": len(table["path"].drop_null()), "work": done},
-        figures={"weights": painter.weights()},
-        bad=bad,
+        generate_report(
+            table,
+            varied([recipe_in(row) for row in rows if row["prompt"] is not None]),
+            run.dir,
+            init=init,
+            notes=painter.notes,
+        ),
+        counts={"cells": len(asked), "pictures": sum(row["path"] is not None for row in rows), "work": done},
+        figures={"weights": weights},
+        bad=[(f"cell {row['cell']}: {(row['prompt'] or '')[:100]}", row["detail"]) for row in rows if row["error"]],
         total=len(asked),
     )
     print(f"Report: {run.path('report.html')}")
 
 
 def cells_of(config: Config, init: bytes | None) -> Iterable[Asked]:
-    """Give what is to be painted, cell by cell: recipes, or why an entry of the file is none."""
-    strength = config.strength or SHEETS.get(config.sheet, {}).get("strength", ())
+    """Give what is to be painted, cell by cell; flags that were left out are the sheet's."""
+    sheet = SHEETS.get(config.sheet, {})
+    axes: dict[str, Sequence[Any]] = {name: getattr(config, name) for name in AXES}
+    axes |= {name: values for name, values in sheet.items() if axes.get(name, ()) == getattr(Config, name, ())}
     base = Recipe(
-        prompt="",
+        **{"prompt": ""} | {name: values[0] for name, values in axes.items() if name in AXES and values},
         negative_prompt=config.negative_prompt,
         width=config.width,
         height=config.height,
-        **{name: getattr(config, name)[0] for name in ("seed", "guidance_scale", "num_inference_steps", "scheduler")},
-        strength=strength[0] if strength else None,
     )
-    axes: dict[str, Any] = {
-        "prompt": in_styles(config.prompt) if config.sheet == "prompts" else config.prompt,
-        "seed": [seed + number for seed in config.seed for number in range(config.num_images)],
-        "strength": strength,
-        **{name: getattr(config, name) for name in ("guidance_scale", "num_inference_steps", "scheduler")},
-    }
-    for name, values in SHEETS.get(config.sheet, {}).items():
-        if name != "prompt" and getattr(config, name) == getattr(Config, name):
-            axes[name] = values
+    axes["seed"] = [seed + number for seed in config.seed for number in range(config.num_images)]
     if config.manifest:
-        yield from variants(config, base, axes)
-        return
+        return of_manifest(Manifest.load(config.manifest), base, axes)
     start = Start(picture_id(init), uri=config.init) if init is not None else None
-    if not config.recipes:
-        yield from ((recipe, start) for recipe in sweep(base, axes))
-        return
-    text = storage.read_bytes(config.recipes).decode("utf-8", "replace")
-    for entry in read_recipes(text, config.recipes[config.recipes.rfind(".") :].lower()):
-        try:
-            recipe = recipe_of(entry, base)
-        except GencvError as error:
-            yield error, start
-            continue
-        yield from ((replace(recipe, seed=recipe.seed + number), start) for number in range(config.num_images))
-
-
-def variants(config: Config, base: Recipe, axes: dict[str, Any]) -> Iterable[Asked]:
-    """Give every recipe of the sweep for every picture of the manifest; a picture's seeds are its own."""
-    manifest = Manifest.load(config.manifest)
-    captions = manifest["caption"]
-    for start in starts_of(manifest):
-        assert start.place is not None
-        said = tuple(captions[start.place] or ())[:1]
-        prompts = axes["prompt"] or (in_styles(said) if config.sheet == "prompts" else said or ("",))
-        for recipe in sweep(base, axes | {"prompt": prompts}):
-            yield replace(recipe, seed=(recipe.seed + int(start.id[:7], 16)) % 2**32), start
-
-
-def source_of(table: pa.Table, painter: str) -> pa.Table:
-    """Return what was painted as a table that `manifest` takes as a source; variants stay in their parent's group."""
-    family = "diffusion"
-    rows = [
-        {
-            "path": row["path"],
-            "label": 1,
-            "generator": painter.rstrip("/").rpartition("/")[2],
-            "family": family,
-            "group": row["group"] or row["parent"] or row["id"],
-            "caption": row["prompt"],
-            "parent": row["parent"],
-            "recipe": Recipe(**{name: row[name] for name in Recipe(prompt="").to_dict()}).digest(),
-        }
-        for row in table.to_pylist()
-        if row["path"]
-    ]
-    kinds = pa.schema([(name, pa.int8() if name == "label" else pa.string()) for name in SOURCE_COLUMNS])
-    return pa.Table.from_pylist(rows, kinds)
-
-
-SOURCE_COLUMNS = ("path", "label", "generator", "family", "group", "caption", "parent", "recipe")
+    if config.recipes:
+        text = read_file(config.recipes, "file of recipes").decode("utf-8", "replace")
+        return of_entries(read_recipes(text, storage.suffix_of(config.recipes)), base, axes, start)
+    return ((recipe, start) for recipe in sweep(base, axes))
 
 
 def again(config: Config, run: Run) -> None:
     """Make a picture again. Raises NotReproduced where it is another one."""
-    data = read_file(config.replay, "picture to replay")
-    init = read_file(config.init, "picture to start from") if config.init else began_with(config.replay)
-    mask = read_file(config.mask, "mask") if config.mask else None
-    done = replay(data, painter="" if config.painter == Config.painter else config.painter, init=init, mask=mask)
+    data = read_picture(config.replay, "picture to replay")
+    init = read_picture(config.init, "picture to start from") if config.init else began_with(config.replay)
+    mask = read_picture(config.mask, "mask") if config.mask else None
+    painter = "" if config.painter == Config.painter else config.painter
+    done = replay(data, painter=painter, loras=tuple(map(lora_of, config.lora)), init=init, mask=mask)
     run.begin(picture=picture_id(data))
-    storage.write_bytes(run.path("again" + config.replay[config.replay.rfind(".") :]), done.file)
+    storage.write_bytes(run.path("again" + storage.suffix_of(config.replay)), done.file)
     report = Report("Replay", config.replay.rpartition("/")[2])
     report.headline("Identical", "yes" if done.is_identical else "no", done.sentence)
     run.finish(report, counts={"pictures": 1}, figures={"largest_difference": done.largest_difference})
@@ -244,14 +206,33 @@ def again(config: Config, run: Run) -> None:
 def began_with(place: str) -> bytes | None:
     """Return the picture that a run of this job kept beside its pictures."""
     folder = place.rpartition("/")[0].rpartition("/")[0]
-    names = [name for name in storage.names_in(folder) if name.startswith("init.")] if folder else []
+    names = [name for name in storage.names_in(folder) if name.partition(".")[0] == "init"] if folder else []
     return storage.read_bytes(storage.join(folder, names[0])) if names else None
+
+
+def lora_of(text: str) -> tuple[Path, float]:
+    """Return the place and the weight of PLACE or PLACE=WEIGHT."""
+    place, _, weight = text.rpartition("=") if "=" in text else (text, "", "1")
+    try:
+        return Path(absolute(place)), float(weight)
+    except ValueError:
+        raise BadInput(f"--lora {text} has the weight {weight!r}; PLACE or PLACE=NUMBER is accepted.") from None
+
+
+def read_picture(place: str, what: str) -> bytes:
+    """Return the bytes of a file that decodes. Raises BadInput."""
+    data = read_file(place, what)
+    try:
+        decode(data)
+    except BadImage as error:
+        raise BadInput(f"The {what}, {place}, cannot be read: {error}.") from None
+    return data
 
 
 def read_file(place: str, what: str) -> bytes:
     data = read_image(place)
     if isinstance(data, BadImage):
-        raise BadInput(f"The {what}, {place}, is {data.code}.")
+        raise BadInput(f"The {what}, {place}, cannot be read: {data}.")
     return data
 
 

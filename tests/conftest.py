@@ -29,6 +29,14 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny painter as a diffusers folder: 16 px, random weights."""
+    from painters import save_sd
+
+    return save_sd(tmp_path_factory.mktemp("painter") / "tiny")
+
+
 @pytest.fixture
 def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder for weights, and no hub."""

@@ -1,10 +1,12 @@
 """Tiny pipelines from their configuration alone, with random weights."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers import UNet2DConditionModel as Unet
+from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from gencv.diffusion.loading import Loaded
@@ -111,3 +113,24 @@ def make_sdxl() -> Any:
 
 def painter_of(pipeline: object, speed: Speed | None = None, batch_size: int = 8) -> DiffusionPainter:
     return DiffusionPainter(Loaded(pipeline, "tiny", "tiny", ()), speed or Speed(), batch_size)
+
+
+def save_sd(folder: Path, *, brighter: float = 0.0) -> Path:
+    """Write the tiny pipeline as a diffusers folder; brighter: added to all that it decodes."""
+    pipeline = make_sd()
+    pipeline.vae.decoder.conv_out.bias.data += brighter
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def write_lora(path: Path, rank: int = 2) -> None:
+    """A LoRA in the form that diffusers writes, for one attention layer of the tiny UNet."""
+    name = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+    generator = torch.Generator().manual_seed(0)
+    save_file(
+        {
+            f"{name}.lora_A.weight": torch.randn(rank, 16, generator=generator),
+            f"{name}.lora_B.weight": torch.randn(16, rank, generator=generator),
+        },
+        path,
+    )

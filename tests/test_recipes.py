@@ -22,7 +22,7 @@ PAGE = (ROOT / "docs/recipes.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 INLINE = re.findall(r"`(python jobs/[^`\n]+)`", PAGE + (ROOT / "README.md").read_text())
 LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines()]
-COMMANDS = [shlex.split(line) for line in (*LINES, *INLINE)]
+COMMANDS = [shlex.split(line) for line in (*LINES, *INLINE) if line.startswith("python jobs/")]
 
 
 def config_of(command: list[str]) -> Any:

@@ -30,6 +30,11 @@ def join(location: str, *names: str) -> str:
     return "/".join([place.rstrip("/"), *names]) + options
 
 
+def suffix_of(location: str) -> str:
+    """Return how a file's name ends, in small letters: "s3://bucket/A.JPG?region=x" -> ".jpg"; "" for no ending."""
+    return Path(_split_options(location)[0]).suffix.lower()
+
+
 def require_no_keys(location: str) -> None:
     """Raise BadInput, which does not repeat it, for a URI that holds access keys.
 

@@ -58,7 +58,7 @@ def _records(source: Source, file: str, folder: str) -> Iterator[ImageRecord]:
     ours = CONVENTIONS.get(source.options.get("convention", ""))
     system, path = storage.open_at(file)
     with system.open_input_file(path) as stream:
-        names, rows = FORMATS[_suffix(file)](stream)
+        names, rows = FORMATS[storage.suffix_of(file)](stream)
         found = columns.find_columns(source, [*names, "label"] if ours else names)
         wanted = rows(names if ours else list(dict.fromkeys(chain(*found.values()))))
         yield from columns.records(
@@ -73,17 +73,13 @@ def _files(root: str) -> tuple[str, list[str]]:
     if kind == fs.FileType.NotFound:
         raise BadSource(f"{root} is not there; give a table, or a folder of Parquet files.")
     if kind == fs.FileType.Directory:
-        files = [storage.join(root, name) for name in storage.names_in(root) if _suffix(name) == ".parquet"]
+        files = [storage.join(root, name) for name in storage.names_in(root) if storage.suffix_of(name) == ".parquet"]
         if not files:
             raise BadSource(f"{root} holds no Parquet files; a folder: source takes a folder of pictures.")
         return root, files
-    if _suffix(root) not in FORMATS:
+    if storage.suffix_of(root) not in FORMATS:
         raise BadSource(f"{root} is no table that is known; known suffixes: {', '.join(FORMATS)}.")
     return root.rpartition("/")[0], [root]
-
-
-def _suffix(file: str) -> str:
-    return "." + file.rpartition(".")[2].lower()
 
 
 Opened = tuple[list[str], Callable[[list[str]], Iterator[dict[str, Any]]]]

@@ -44,6 +44,8 @@ def require_texts(recipe: Recipe) -> None:
             raise BadInput(f"A {what} that is a {type(text).__name__}; a text is accepted.")
         if len(text) > MAX_CHARACTERS:
             raise BadInput(f"A {what} of {len(text):,} characters; at most {MAX_CHARACTERS:,} are accepted.")
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise BadInput(f"A {what} with half a character (a lone surrogate); Unicode text is accepted.")
 
 
 def require_numbers(recipe: Recipe) -> None:

@@ -5,23 +5,27 @@ computed: the device, the settings for speed, the threads (sums over cores round
 batch (so do sums over a batch). All of that is written into the file as its parameters.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from gencv.core.contracts import Picture, Recipe
-from gencv.core.errors import BadInput
+from gencv.core.errors import BadInput, UnknownName
 from gencv.core.record import picture_id
 from gencv.core.settings import Settings
 from gencv.diffusion.painter import DiffusionPainter, load_painter
+from gencv.diffusion.speed import find_speed
+from gencv.diffusion.sweep import recipe_of
 from gencv.images.decode import decode, decode_layer
 from gencv.images.transform import fill
 from gencv.provenance import parameters as stored
 from gencv.provenance.parameters import Parameters
-from gencv.provenance.stamp import stamp
+from gencv.provenance.stamp import FORMATS, stamp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +47,15 @@ class How(Settings):
     row: int = 0
     batch: int = 1
     """Where in a batch of how many, as `Picture.batch` has it."""
+
+    def __post_init__(self) -> None:
+        find_speed(self.speed)
+        if self.format not in FORMATS:
+            raise UnknownName("format", self.format, FORMATS)
+        if not 1 <= self.quality <= 100:
+            raise BadInput(f"A quality of {self.quality}; it goes from 1 to 100.")
+        if self.threads < 1 or not 0 <= self.row < self.batch:
+            raise BadInput(f"{self.threads} threads, and row {self.row} of a batch of {self.batch}: that cannot be.")
 
 
 def parameters_of(picture: Picture, how: How, *, weights: str, init_id: str) -> Parameters:
@@ -82,22 +95,36 @@ class Replayed:
         return f"Not identical: {self.differing:.2%} of the px differ, by {self.largest_difference} levels at most."
 
 
-def replay(data: bytes, *, painter: str = "", init: bytes | None = None, mask: bytes | None = None) -> Replayed:
+def replay(
+    data: bytes,
+    *,
+    painter: str = "",
+    loras: Sequence[tuple[Path, float]] = (),
+    init: bytes | None = None,
+    mask: bytes | None = None,
+) -> Replayed:
     """Make the picture in a file again.
 
-    painter: in place of the one that the file names; needed where that is a folder, for a file may name any. init,
-    mask: the files that it began with. Raises BadInput where the file does not say enough, and where what is given
-    is not what it says.
+    painter: in place of the one that the file names; needed where that is a folder, for a file may name any. loras:
+    those that were merged into it. init, mask: the files that it began with. Raises BadInput where the file does not
+    say enough, and where what is given is not what it says.
     """
     stated, how, recipe = read(data)
     name = painter or stated.model
     if not painter and name.startswith(("/", "./")):
         raise BadInput(f"The picture was painted by the folder {name}; give the painter to trust, as that folder.")
-    one = load_painter(name, device=device_of(how), speed=how.speed, batch_size=how.batch)
-    if (weights := one.weights()) != stated.model_digest:
-        raise BadInput(f"{stated.model} had the weights {stated.model_digest} then, and {name} has {weights} now.")
     for what, asked, given in (("picture to start from", stated.init_digest, init), ("mask", how.mask, mask)):
         require_same(what, asked, given)
+    then = decode(data)
+    if then.shape[:2] != (recipe.height, recipe.width):
+        raise BadInput(
+            f"The picture has {then.shape[1]} x {then.shape[0]} px and was painted with {recipe.width} x "
+            f"{recipe.height}; it was cut or scaled since, so that no replay can be identical."
+        )
+    one = load_painter(name, device=device_of(how), speed=how.speed, loras=loras, batch_size=how.batch)
+    if (weights := one.weights()) != stated.model_digest:
+        raise BadInput(f"{stated.model} had the weights {stated.model_digest} then, and {name} has {weights} now.")
+    recipe = replace(recipe, model=one.name)  # the same weights, wherever they lie now
     threads = torch.get_num_threads()
     torch.set_num_threads(how.threads)
     try:
@@ -107,7 +134,7 @@ def replay(data: bytes, *, painter: str = "", init: bytes | None = None, mask: b
     if picture.image is None:
         raise BadInput(f"It is not painted again: {' '.join(picture.notes)}")
     file = to_file(picture.image, stated, how, credentials=False)
-    away = np.abs(decode(file).astype(np.int16) - decode(data))
+    away = np.abs(decode(file).astype(np.int16) - then)
     return Replayed(file, recipe, int(away.max()), float((away.max(2) > 0).mean()))
 
 
@@ -117,14 +144,22 @@ def read(data: bytes) -> tuple[Parameters, How, Recipe]:
     if found.parameters is None or found.place != "gencv":
         why = found.reason or "what it says is not all that a picture follows from"
         raise BadInput(f"The picture cannot be made again: {why}. A picture that gencv painted is accepted, as it was.")
-    stated = found.parameters.to_dict()
+    return found.parameters, *asked_in(found.parameters)
+
+
+def asked_in(parameters: Parameters) -> tuple[How, Recipe]:
+    """Return what parameters ask for, which may be anything in a file that was changed. Raises BadInput."""
+    stated, usual = parameters.to_dict(), How().to_dict()
+    how = stated["extras"]
+    if not isinstance(how, dict) or how.keys() != usual.keys():
+        raise BadInput("The picture was made by gencv and not painted from a recipe; there is nothing to replay.")
     try:
-        names = Recipe(prompt="").to_dict()
-        return found.parameters, How.from_dict(stated["extras"]), Recipe(**{name: stated[name] for name in names})
-    except (BadInput, KeyError, TypeError):
-        raise BadInput(
-            "The picture was made by gencv and not painted from a recipe; there is nothing to replay."
-        ) from None
+        for name, value in how.items():
+            if type(value) is not type(usual[name]):
+                raise BadInput(f"Its {name} is {value!r}; {usual[name]!r} is an example of one.")
+        return How(**how), recipe_of({name: stated[name] for name in Recipe(prompt="").to_dict()}, Recipe(prompt=""))
+    except BadInput as error:
+        raise BadInput(f"What the picture says of how it was painted was changed: {error}") from None
 
 
 def repaint(

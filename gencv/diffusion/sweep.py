@@ -31,7 +31,7 @@ STYLES = (
 
 SHEETS: dict[str, dict[str, tuple[Any, ...]]] = {
     "parameters": {"strength": (0.3, 0.6, 0.8, 1.0), "guidance_scale": (2.0, 7.5, 20.0), "num_inference_steps": (40,)},
-    "prompts": {"prompt": STYLES},
+    "prompts": {"style": STYLES},
 }
 """Sweeps that show what a painter does: with a picture by strength and guidance, and in styles."""
 
@@ -47,9 +47,13 @@ KINDS: dict[str, tuple[type, ...]] = {
 def sweep(base: Recipe, axes: Mapping[str, Sequence[Any]]) -> list[Recipe]:
     """Return every combination of the values of AXES, the last axis fastest; an axis without values is `base`'s.
 
-    Raises BadInput for too many of them, or a value that comes twice.
+    An axis `style` puts every prompt in every style. Raises BadInput for too many combinations, or a value that comes
+    twice.
     """
-    values = [tuple(axes.get(name) or (getattr(base, name),)) for name in AXES]
+    chosen = {name: tuple(axes.get(name) or (getattr(base, name),)) for name in AXES}
+    if styles := axes.get("style"):
+        chosen["prompt"] = tuple(in_styles(chosen["prompt"], styles))
+    values = list(chosen.values())
     for name, given in zip(AXES, values, strict=True):
         if len(set(given)) < len(given):
             raise BadInput(f"The sweep has a {name.replace('_', ' ')} twice; each value is painted once.")
@@ -58,12 +62,12 @@ def sweep(base: Recipe, axes: Mapping[str, Sequence[Any]]) -> list[Recipe]:
         count *= len(given)
     if count > MAX_CELLS:
         raise BadInput(f"A sweep of {count:,} pictures; at most {MAX_CELLS:,} are accepted in one run.")
-    return [replace(base, **dict(zip(AXES, chosen, strict=True))) for chosen in product(*values)]
+    return [replace(base, **dict(zip(AXES, taken, strict=True))) for taken in product(*values)]
 
 
-def in_styles(prompts: Sequence[str], styles: Sequence[str] = STYLES) -> list[str]:
-    """Return every prompt in every style, as in "a red apple, as pixel art"; a style alone where there is no prompt."""
-    return [f"{prompt}, as {style}" if prompt else style for prompt in prompts or [""] for style in styles]
+def in_styles(prompts: Sequence[str], styles: Sequence[str]) -> list[str]:
+    """Return every prompt in every style, as in "a red apple, as pixel art"; a style alone for an empty prompt."""
+    return [f"{prompt}, as {style}" if prompt else style for prompt in prompts for style in styles]
 
 
 def varied(recipes: Sequence[Recipe]) -> dict[str, list[Any]]:

@@ -5,7 +5,7 @@ the part is noted as done, so a part that was killed is painted again, to the sa
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,53 +17,19 @@ import pyarrow as pa
 
 from gencv.core import storage, tables
 from gencv.core.contracts import Picture, Recipe
-from gencv.core.errors import BadImage, BadInput, GencvError, OutOfMemory
-from gencv.core.manifest import Manifest, PictureReader, read_checked
+from gencv.core.errors import BadImage, BadInput, GencvError
+from gencv.core.manifest import PictureReader, read_checked
 from gencv.core.record import picture_id
-from gencv.diffusion.painter import DiffusionPainter, groups, load_painter
+from gencv.diffusion.painter import DiffusionPainter, load_painter
 from gencv.diffusion.replay import How, parameters_of, read_start, to_file
+from gencv.pipelines.cells import PICTURES_SCHEMA, told_of
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
 from gencv.provenance.parameters import SourceType
 
 CELLS, PAINTED, PICTURES = "cells.parquet", "painted", "pictures"
-CELLS_SCHEMA = pa.schema(
-    [
-        ("cell", pa.int32()),
-        ("recipe", pa.string()),
-        *((name, pa.string()) for name in ("parent", "uri", "group")),
-        ("place", pa.int32()),
-    ]
-)
-RECIPE_COLUMNS = [
-    *((name, pa.string()) for name in ("prompt", "negative_prompt")),
-    *((name, pa.int64()) for name in ("seed", "num_inference_steps")),
-    *((name, pa.float64()) for name in ("guidance_scale", "strength")),
-    ("scheduler", pa.string()),
-    *((name, pa.int32()) for name in ("width", "height")),
-    ("model", pa.string()),
-]
-PICTURES_SCHEMA = pa.schema(
-    [
-        ("cell", pa.int32()),
-        *((name, pa.string()) for name in ("path", "id", "error", "detail", "finish_reason", "notes")),
-        *RECIPE_COLUMNS,
-        *((name, pa.string()) for name in ("weights", "parent", "group")),
-        *((name, pa.int32()) for name in ("row", "batch")),
-    ]
-)
 PART_PX = 8 * 512 * 512
 PART_PICTURES = (8, 64)
 """Least and most pictures of a part; between them so many that they have PART_PX together."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """A file to start from: its id, where it lies, or its row in the manifest, and the group that it belongs to."""
-
-    id: str
-    uri: str = ""
-    place: int | None = None
-    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +38,7 @@ class Painting:
 
     painter: str
     how: How
-    loras: tuple[tuple[str, float], ...] = ()
+    loras: tuple[tuple[Path, float], ...] = ()
     manifest: str = ""
     """Folder of the manifest that `Start.place` counts in."""
     mask: str = ""
@@ -87,56 +53,9 @@ class Painting:
 
 @lru_cache(maxsize=1)
 def _loaded(
-    name: str, device: str, speed: str, loras: tuple[tuple[str, float], ...], batch_size: int
+    name: str, device: str, speed: str, loras: tuple[tuple[Path, float], ...], batch_size: int
 ) -> DiffusionPainter:
-    merged = [(Path(place), weight) for place, weight in loras]
-    return load_painter(name, device=device, speed=speed, loras=merged, batch_size=batch_size)
-
-
-Asked = tuple[Recipe | GencvError, Start | None]
-"""What a cell asks for, or why that is no recipe, and what it starts from."""
-
-
-def plan(painter: DiffusionPainter, asked: Sequence[Asked]) -> tuple[pa.Table, pa.Table]:
-    """Check every cell; returns those to paint, rows of CELLS_SCHEMA, and those that cannot be, of PICTURES_SCHEMA.
-
-    Cells that can share a batch stand together.
-    """
-    good: list[tuple[int, Recipe, Start | None]] = []
-    bad = []
-    for cell, (recipe, start) in enumerate(asked):
-        try:
-            if isinstance(recipe, GencvError):
-                raise recipe
-            good.append((cell, complete(painter, recipe, start), start))
-        except GencvError as error:
-            told = recipe.to_dict() if isinstance(recipe, Recipe) else {}
-            bad.append({**told, "cell": cell, **told_of(error)})
-    order = [row for rows in groups([recipe for _, recipe, _ in good], range(len(good))) for row in rows]
-    rows = [
-        {"cell": cell, "recipe": json.dumps(recipe.to_dict()), **of_start(start)}
-        for cell, recipe, start in (good[row] for row in order)
-    ]
-    return pa.Table.from_pylist(rows, CELLS_SCHEMA), pa.Table.from_pylist(bad, PICTURES_SCHEMA)
-
-
-def complete(painter: DiffusionPainter, recipe: Recipe, start: Start | None) -> Recipe:
-    """Fill in a recipe. The picture to start from is cut to the recipe's size, so only whether there is one counts."""
-    size = recipe.height or painter.size_px, recipe.width or painter.size_px
-    blank = np.broadcast_to(np.uint8(0), (*size, 3)) if start and min(size) > 0 else None
-    return painter.complete([recipe], init=blank)[0]
-
-
-def of_start(start: Start | None) -> dict[str, Any]:
-    return {"parent": start.id, "uri": start.uri, "place": start.place, "group": start.group} if start else {}
-
-
-def starts_of(manifest: Manifest) -> Iterator[Start]:
-    """Give what each row of a manifest is to start from; rows with an error are left out."""
-    columns = (manifest[name] for name in ("id", "error", "group"))
-    for place, (row_id, error, group) in enumerate(zip(*columns, strict=True)):
-        if error is None:
-            yield Start(row_id, place=place, group=group or row_id)
+    return load_painter(name, device=device, speed=speed, loras=loras, batch_size=batch_size)
 
 
 @dataclass(frozen=True)
@@ -151,31 +70,48 @@ class ReadStarts:
         mask = read_checked(self.painting.mask, self.painting.mask_id) if self.painting.mask else None
         if isinstance(mask, BadImage):
             raise BadInput(f"The mask {self.painting.mask} is {mask.code} now; put it back to go on.")
-        read = lru_cache(maxsize=2)(self.read)
-        starts, masks, files, errors = [], [], [], []
-        for row in cells.to_pylist():
+
+        @lru_cache(maxsize=2)  # cells beside each other begin with the same picture
+        def began(row_id: str, uri: str, place: int | None, width: int, height: int) -> dict[str, Any]:
             try:
-                data = read(row["parent"], row["uri"], row["place"]) if row["parent"] else None
-                start, where = read_start(data, mask, Recipe.from_dict(json.loads(row["recipe"])))
-                error = None
-            except BadImage as bad:
-                data, start, where, error = None, None, None, bad.code
-            starts.append(None if start is None else start.tobytes())
-            masks.append(None if where is None else where.tobytes())
-            files.append(data)
-            errors.append(error)
-        for name, values in (("start", starts), ("mask", masks), ("file", files)):  # a picture a part, not one a cell
-            cells = cells.append_column(name, pa.array(values, pa.binary()).dictionary_encode())
-        return cells.append_column("error", pa.array(errors, pa.string()))
+                data = self.read(row_id, uri, place)
+                start, where = read_start(data, mask, Recipe(prompt="", width=width, height=height))
+            except BadImage as error:
+                return {"error": error.code, "detail": f"The picture to start from cannot be read: {error}."}
+            return {"start": to_bytes(start), "mask": to_bytes(where), "file": data}
+
+        found = [
+            began(row["parent"], row["uri"], row["place"], recipe.width, recipe.height) if row["parent"] else {}
+            for row, recipe in zip(cells.to_pylist(), recipes_in(cells), strict=True)
+        ]
+        for name in ("start", "mask", "file"):  # a picture a part, not one a cell
+            values = pa.array([one.get(name) for one in found], pa.binary())
+            cells = cells.append_column(name, values.dictionary_encode())
+        for name in ("error", "detail"):
+            cells = cells.append_column(name, pa.array([one.get(name) for one in found], pa.string()))
+        return cells
 
     def read(self, row_id: str, uri: str, place: int | None) -> bytes:
         """Read a file to start from. Raises BadImage for one that is gone or changed."""
         if place is not None:
-            return PictureReader(self.painting.manifest).read(place)
+            return _reader(self.painting.manifest).read(place)
         data = read_checked(uri, row_id)
         if isinstance(data, BadImage):
             raise data
         return data
+
+
+@lru_cache(maxsize=1)
+def _reader(manifest: str) -> PictureReader:
+    return PictureReader(manifest)
+
+
+def recipes_in(cells: pa.Table) -> list[Recipe]:
+    return [Recipe.from_dict(json.loads(text)) for text in cells["recipe"].to_pylist()]
+
+
+def to_bytes(array: np.ndarray | None) -> bytes | None:
+    return None if array is None else array.tobytes()
 
 
 @dataclass(frozen=True)
@@ -216,7 +152,10 @@ class Paint:
             return row
         stated = parameters_of(picture, how, weights=weights, init_id=row["parent"] or "")
         kind = SourceType.PART_GENERATED if how.mask else SourceType.GENERATED
-        data = to_file(picture.image, stated, how, ingredient=file, source_type=kind)
+        try:
+            data = to_file(picture.image, stated, how, ingredient=file, source_type=kind)
+        except BadInput as error:  # too small for a watermark, or its texts too long for a JPEG
+            return row | told_of(error)
         path = f"{PICTURES}/{row['cell']:06d}.{how.format}"
         storage.write_bytes(storage.join(self.out, path), data)
         return row | {"path": path, "id": picture_id(data)}
@@ -228,35 +167,44 @@ Painted = tuple[dict[str, Any], Picture | None, bytes | None]
 
 def painted(painter: DiffusionPainter, part: pa.Table) -> Iterator[Painted]:
     """Paint the cells of a part, as ReadStarts gives them."""
-    rows = part.select(["cell", "recipe", "parent", "group", "error"]).to_pylist()
+    rows = part.select(["cell", "parent", "group", "error", "detail"]).to_pylist()
     starts, masks, files = (shared(part[name]) for name in ("start", "mask", "file"))
-    recipes = [Recipe.from_dict(json.loads(row.pop("recipe"))) for row in rows]
-    good = [number for number, row in enumerate(rows) if row["error"] is None]
-    for number in sorted(set(range(len(rows))) - set(good)):
-        told = {"detail": "The picture to start from cannot be read."}
-        yield rows[number] | recipes[number].to_dict() | told, None, None
-    inits = [np.frombuffer(starts[number] or b"", np.uint8).reshape(*size(recipes[number]), -1) for number in good]
-    first = masks[good[0]] if good else None
-    mask = np.frombuffer(first, np.bool_).reshape(size(recipes[good[0]])) if first else None
-    made = paint(painter, [recipes[number] for number in good], inits if good and starts[good[0]] else None, mask)
-    for number, picture in zip(good, made, strict=True):
-        if isinstance(picture, Picture):
-            yield rows[number], picture, files[number]
+    recipes = recipes_in(part)
+    of_size: dict[tuple[int, int], list[int]] = {}  # which share a mask
+    for number, (row, recipe) in enumerate(zip(rows, recipes, strict=True)):
+        if row["error"] is None:
+            of_size.setdefault(size(recipe), []).append(number)
         else:
-            yield rows[number] | recipes[number].to_dict() | told_of(picture), None, None
+            yield row | recipe.to_dict(), None, None
+    for shape, numbers in of_size.items():
+        given = [starts[number] for number in numbers]
+        inits = [np.frombuffer(one, np.uint8).reshape(*shape, 3) for one in given if one is not None]
+        where = masks[numbers[0]]
+        mask = None if where is None else np.frombuffer(where, np.bool_).reshape(shape)
+        made = paint(painter, [recipes[number] for number in numbers], inits or None, mask)
+        for number, picture in zip(numbers, made, strict=True):
+            if isinstance(picture, Picture):
+                yield rows[number], picture, files[number]
+            else:
+                yield rows[number] | recipes[number].to_dict() | told_of(picture), None, None
 
 
 def paint(
     painter: DiffusionPainter, recipes: list[Recipe], inits: list[np.ndarray] | None, mask: np.ndarray | None
-) -> list[Picture | OutOfMemory]:
-    """Paint recipes; where one of them does not fit into memory, each by itself, so that it fails alone."""
+) -> Iterator[Picture | GencvError]:
+    """Give a picture or an error for each recipe; where a batch fails, the rest one by one, so that one fails alone."""
+    done = 0
     try:
-        return list(painter.paint(recipes, init=inits, mask=mask))
-    except OutOfMemory as error:
+        for picture in painter.paint(recipes, init=inits, mask=mask):
+            yield picture
+            done += 1
+    except GencvError as error:
         if len(recipes) == 1:
-            return [error]
-    alone = [([recipe], [inits[number]] if inits else None) for number, recipe in enumerate(recipes)]
-    return [picture for recipe, init in alone for picture in paint(painter, recipe, init, mask)]
+            yield error
+            return
+    for number in range(done, len(recipes)):
+        alone = slice(number, number + 1)
+        yield from paint(painter, recipes[alone], inits[alone] if inits else None, mask)
 
 
 def size(recipe: Recipe) -> tuple[int, int]:
@@ -270,10 +218,6 @@ def shared(column: pa.ChunkedArray) -> list[Any]:
         values = chunk.dictionary.to_pylist()
         found += [None if place is None else values[place] for place in chunk.indices.to_pylist()]
     return found
-
-
-def told_of(error: GencvError) -> dict[str, str]:
-    return {"error": type(error).__name__, "detail": str(error)}
 
 
 def generate(
@@ -298,5 +242,5 @@ def pictures_per_part(cells: pa.Table) -> int:
     """Return how many cells make a part: fewer where pictures are large."""
     if not cells.num_rows:
         return 1
-    largest = max(int(np.prod(size(Recipe.from_dict(json.loads(text))))) for text in set(cells["recipe"].to_pylist()))
+    largest = max(int(np.prod(size(recipe))) for recipe in recipes_in(cells))
     return int(np.clip(PART_PX // largest, *PART_PICTURES))

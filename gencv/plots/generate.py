@@ -22,7 +22,7 @@ WORDS = {"guidance_scale": "guidance scale", "num_inference_steps": "steps"}
 def generate_report(
     table: pa.Table, axes: dict[str, list[Any]], folder: str, *, init: bytes | None = None, notes: Sequence[str] = ()
 ) -> Report:
-    """Show rows of pipelines.generate.PICTURES_SCHEMA, whose paths start from `folder`.
+    """Show rows of pipelines.cells.PICTURES_SCHEMA, whose paths start from `folder`.
 
     axes: along which the recipes differ, and their values, as `sweep.varied` has them. init: the file of the picture
     that all of them began with.
@@ -61,7 +61,10 @@ def sheets(rows: list[dict[str, Any]], axes: dict[str, list[Any]], folder: str) 
     *outer, first, second = axes
     found = []
     for fixed in list(product(*(axes[name] for name in outer)))[:MAX_SHEETS]:
-        grid = [[tile_of(at.get((*fixed, one, other)), folder) for other in axes[second]] for one in axes[first]]
+        cells = [[at.get((*fixed, one, other)) for other in axes[second]] for one in axes[first]]
+        if not any(row and row["path"] for line in cells for row in line):  # of a prompt that is not painted
+            continue
+        grid = [[tile_of(row, folder) for row in line] for line in cells]
         labels = [label(value) for value in axes[first]], [label(value) for value in axes[second]]
         title = ", ".join(f"{word(name)} {label(value)}" for name, value in zip(outer, fixed, strict=True))
         found.append(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from painters import make_sd, painter_of
+from painters import make_sd, painter_of, write_lora
 from safetensors.torch import save_file
 
 from gencv.core.contracts import Recipe
@@ -101,19 +101,6 @@ def test_other_pipelines_are_not_supported(sd_folder: Path, tmp_path: Path) -> N
 
 def test_every_alias_has_a_licence() -> None:
     assert set(ALIASES) <= set(LICENCES) | {"sd-2.1-base"}
-
-
-def write_lora(path: Path, rank: int = 2) -> None:
-    """A LoRA in the form that diffusers writes, for one attention layer of the tiny UNet."""
-    name = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
-    generator = torch.Generator().manual_seed(0)
-    save_file(
-        {
-            f"{name}.lora_A.weight": torch.randn(rank, 16, generator=generator),
-            f"{name}.lora_B.weight": torch.randn(16, rank, generator=generator),
-        },
-        path,
-    )
 
 
 def test_a_lora_changes_what_is_painted_by_its_weight(tmp_path: Path) -> None:

@@ -11,14 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fakes import manifest_of, write_embeddings, write_pictures
 from processes import descendants
 
 from gencv.core import tables
 from gencv.core.embeddings import VECTORS, Embeddings
 from gencv.core.manifest import Manifest
+from gencv.diffusion.replay import How
+from gencv.images.decode import decode
 from gencv.index.lock import FILE as LOCK
 from gencv.index.table import Index
+from gencv.pipelines.cells import recipe_in
+from gencv.pipelines.generate import PAINTED, PART_PICTURES, Painting
 from gencv.pipelines.index import PENDING, row_digests
 
 pytestmark = [pytest.mark.ray, pytest.mark.kill, pytest.mark.timeout(300)]
@@ -96,6 +101,40 @@ def test_a_killed_worker_changes_nothing(command: list[str], undisturbed: str, j
     killer.join(timeout=1)
     assert killed, "no inference worker was killed in time"
     assert digest(out) == undisturbed
+
+
+def test_a_sweep_has_every_cell_once_with_the_pixels_of_an_undisturbed_one(
+    job: Job, tmp_path: Path, ray_local: str, sd_folder: Path
+) -> None:
+    out, count = tmp_path / "out", 3 * PART_PICTURES[1]
+    flags = ["--painter", str(sd_folder), "--prompt", "cat", "--num-images", str(count), "--num-inference-steps", "1"]
+    command = [*flags, "--no-watermark", "--out", str(out)]  # 16 px are too small for one
+    killed = subprocess.Popen(
+        [sys.executable, ROOT / "jobs" / "generate.py", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "RAY_ADDRESS": "local"},  # a Ray of its own, which goes with it
+    )
+    try:
+        wait_for_parts(out / PAINTED, 1)
+    finally:
+        killed.kill()
+        killed.wait()
+    assert 1 <= wait_for_parts(out / PAINTED, 1) < 3, "the kill came too late to show anything"
+    code, _, stderr = job("generate", *command)
+    assert code == 0, stderr
+    rows = tables.read_table(str(out / "pictures.parquet")).to_pylist()
+    assert [row["cell"] for row in rows] == list(range(count)) and not any(row["error"] for row in rows)
+    assert sorted(row["path"] for row in rows) == sorted(f"pictures/{path.name}" for path in out.glob("pictures/*"))
+
+    alone = Painting(painter=str(sd_folder), how=How(watermark=False))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(alone.how.threads)  # sums over more of them round otherwise
+    made = list(alone.load("cpu").paint([recipe_in(row) for row in rows]))
+    torch.set_num_threads(threads)
+    for row, picture in zip(rows, made, strict=True):
+        assert picture.image is not None and (row["row"], row["batch"]) == picture.batch
+        assert np.array_equal(decode((out / row["path"]).read_bytes()), picture.image)
 
 
 def test_an_index_is_whole_whoever_is_refused_or_killed(job: Job, tmp_path: Path, ray_local: str) -> None:

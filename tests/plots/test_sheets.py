@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from gencv.core.errors import BadInput
-from gencv.plots.sheets import SCALE, draw_before_after, draw_errors, draw_sheet
+from gencv.plots.sheets import SCALE, Tile, draw_before_after, draw_errors, draw_grid, draw_sheet
 
 
 def opened(png: bytes) -> np.ndarray:
@@ -74,3 +74,25 @@ def test_the_same_pictures_give_the_same_bytes() -> None:
 def test_other_arrays_are_refused(image: np.ndarray) -> None:
     with pytest.raises(BadInput, match=r"uint8 \[H, W, 3\]"):
         draw_sheet([(image, "")])
+
+
+def test_a_grid_has_its_rows_at_the_left_and_its_columns_on_top() -> None:
+    colours = [[(200, 10, 10), (10, 200, 10), (10, 10, 200)], [(200, 200, 10), None, (200, 10, 200)]]
+    tiles = [[colour and Tile(flat(40, 60, colour), "left out") for colour in row] for row in colours]
+    sheet = opened(draw_grid(tiles, ("strength", "guidance"), (["0.3", "0.6"], ["2", "7.5", "20"])))
+    places = [[colour and np.argwhere((sheet == colour).all(axis=2)) for colour in row] for row in colours]
+    tops, lefts = ([[place is not None and place.min(axis=0)[k] for place in row] for row in places] for k in (0, 1))
+    assert len(set(tops[0])) == 1 and tops[1][0] == tops[1][2] > tops[0][0]
+    assert lefts[0][0] < lefts[0][1] < lefts[0][2] and (lefts[1][0], lefts[1][2]) == (lefts[0][0], lefts[0][2])
+    assert (sheet[: tops[0][0]] < 128).any() and (sheet[:, : lefts[0][0]] < 128).any(), "no labels are drawn"
+    assert (sheet[tops[1][0] :, lefts[0][1] : lefts[0][2] - 12 * SCALE] == 255).all(), "the empty place is not white"
+
+
+def test_long_labels_of_a_grid_are_wrapped_and_few_columns_stay_small() -> None:
+    tile, label = (
+        Tile(flat(64, 64, (9, 9, 9))),
+        "a very long prompt with a word-that-is-longer-than-any-cell-" + "x" * 300,
+    )
+    sheet = opened(draw_grid([[tile]], ("prompt", "seed"), ([label], [label]), width_px=600))
+    assert sheet.shape[1] < 300 * SCALE and count(sheet, (9, 9, 9)) >= 64 * 64
+    assert draw_grid([[tile]], ("", ""), ([""], [""])) == draw_grid([[tile]], ("", ""), ([""], [""]))

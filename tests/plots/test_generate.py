@@ -1,0 +1,100 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from fakes import picture, write_pictures
+from PIL import Image
+
+from gencv.core.contracts import CONTENT_FILTERED, DONE, Recipe
+from gencv.diffusion.sweep import sweep, varied
+from gencv.pipelines.cells import PICTURES_SCHEMA, held
+from gencv.plots.generate import MAX_COLUMNS, MAX_PICTURES, MAX_SHEETS, generate_report, sheets
+
+BASE = Recipe(prompt="a cat", strength=0.5, model="tiny")
+
+
+def rows_of(folder: Path, recipes: list[Recipe], **changes: dict[int, Any]) -> list[dict[str, Any]]:
+    """Write a picture for each recipe; changes: column = {cell: value}."""
+    (folder / "pictures").mkdir(exist_ok=True)
+    rows = []
+    for cell, recipe in enumerate(recipes):
+        path = f"pictures/{cell}.png"
+        Image.fromarray(picture(cell, 8, 8)).save(folder / path)
+        row = {"cell": cell, "path": path, "finish_reason": DONE, "error": None, "notes": "", **held(recipe)}
+        rows.append(row | {name: values[cell] for name, values in changes.items() if cell in values})
+    return rows
+
+
+def page_of(folder: Path, recipes: list[Recipe], *, init: bytes | None = None, **changes: dict[int, Any]) -> str:
+    table = pa.Table.from_pylist(rows_of(folder, recipes, **changes), PICTURES_SCHEMA)
+    return generate_report(table, varied(recipes), str(folder), init=init, notes=["tiny: its licence."]).html()
+
+
+def titles(folder: Path, axes: dict[str, list[Any]]) -> list[str]:
+    recipes = sweep(BASE, axes)
+    return [title for title, _ in sheets(rows_of(folder, recipes), varied(recipes), str(folder))]
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        ({}, ["All pictures"]),
+        ({"seed": [1, 2, 3]}, ["All pictures"]),
+        ({"strength": [0.3, 0.6], "guidance_scale": [2.0, 7.5]}, ["strength by guidance scale"]),
+        (
+            {"seed": [1, 2], "strength": [0.3, 0.6], "num_inference_steps": [2, 3]},
+            ["seed 1", "seed 2"],
+        ),
+        ({"prompt": ["a", "b"], "seed": list(range(MAX_COLUMNS + 1))}, ["All pictures"]),
+    ],
+)
+def test_the_last_two_axes_are_a_sheet_and_the_others_sheets(
+    tmp_path: Path, axes: dict[str, list[Any]], expected: list[str]
+) -> None:
+    assert titles(tmp_path, axes) == expected
+
+
+def test_a_page_has_a_limit(tmp_path: Path) -> None:
+    three = {"seed": list(range(MAX_SHEETS + 2)), "strength": [0.3, 0.6], "guidance_scale": [2.0, 7.5]}
+    assert len(titles(tmp_path, three)) == MAX_SHEETS
+    assert titles(tmp_path, {"seed": list(range(MAX_PICTURES + 4))}) == [
+        f"{MAX_PICTURES} of {MAX_PICTURES + 4} pictures"
+    ]
+
+
+def test_a_sheet_without_a_picture_is_left_out(tmp_path: Path) -> None:
+    recipes = sweep(BASE, {"seed": [1, 2], "strength": [0.3, 0.6], "guidance_scale": [2.0, 7.5]})
+    rows = rows_of(tmp_path, recipes, path=dict.fromkeys(range(3), None) | dict.fromkeys(range(4, 8), None))
+    assert [title for title, _ in sheets(rows, varied(recipes), str(tmp_path))] == ["seed 1"]
+
+
+def test_variants_that_share_their_axes_are_all_shown(tmp_path: Path) -> None:
+    recipes = sweep(BASE, {"strength": [0.3, 0.6], "guidance_scale": [2.0, 7.5]}) * 2
+    ((title, sheet),) = sheets(rows_of(tmp_path, recipes), varied(recipes), str(tmp_path))
+    assert title == "All pictures" and sheet.startswith(b"\x89PNG")
+
+
+def test_the_page_says_what_changes_and_what_was_not_painted(tmp_path: Path) -> None:
+    recipes = sweep(BASE, {"strength": [0.3, 0.6], "guidance_scale": [2.0, 7.5]})
+    (start,) = write_pictures(tmp_path / "in", 1)
+    page = page_of(
+        tmp_path,
+        recipes,
+        init=start.read_bytes(),
+        path={1: None, 2: None},
+        finish_reason={1: CONTENT_FILTERED, 2: None},
+        notes={1: "Not painted: the prompt asks for 'x'.", 3: "The prompt is cut off."},
+        error={2: "OutOfMemory"},
+    )
+    assert "strength over 2 values; guidance scale over 2 values" in page and "of 4" in page
+    assert page.count("<img") == 2 and "tiny: its licence." in page and "The prompt is cut off." in page
+    assert page.count("Not painted: the prompt asks for &#39;x&#39;.") == 1 and "rows with an error" in page
+    assert re.search(r"Failed.*?1", page, re.DOTALL)
+
+
+def test_one_recipe_and_no_picture_at_all_are_pages(tmp_path: Path) -> None:
+    assert "All pictures have one recipe." in page_of(tmp_path, [BASE])
+    page = page_of(tmp_path, [BASE], path={0: None}, error={0: "OutOfMemory"})
+    assert "Failed" in page and "0 of 1 pictures" in page
