@@ -370,8 +370,11 @@ def export(training: Training, autoencoder: Any, folder: Path) -> None:
     text, unet = make_text_encoder(training.tokenizer), make_unet()
     held = torch.nn.ModuleDict({"text": text, "unet": unet})
     held.load_state_dict(training.average)
+    vae = make_autoencoder()
+    vae.register_to_config(scaling_factor=autoencoder.config.scaling_factor)
+    vae.load_state_dict(autoencoder.state_dict())
     pipeline: Any = StableDiffusionPipeline(
-        vae=AutoencoderKL.from_config(autoencoder.config),
+        vae=vae,
         text_encoder=text,
         tokenizer=training.tokenizer,
         unet=unet,
@@ -380,7 +383,6 @@ def export(training: Training, autoencoder: Any, folder: Path) -> None:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.vae.load_state_dict(autoencoder.state_dict())
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(dtype=torch.float16, silence_dtype_warnings=True).save_pretrained(folder)
 

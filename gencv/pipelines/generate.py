@@ -24,6 +24,7 @@ from gencv.diffusion.painter import DiffusionPainter, load_painter
 from gencv.diffusion.replay import How, parameters_of, read_start, to_file
 from gencv.pipelines.cells import PICTURES_SCHEMA, told_of
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
+from gencv.provenance import credentials
 from gencv.provenance.parameters import SourceType
 
 CELLS, PAINTED, PICTURES = "cells.parquet", "painted", "pictures"
@@ -152,8 +153,9 @@ class Paint:
             return row
         stated = parameters_of(picture, how, weights=weights, init_id=row["parent"] or "")
         kind = SourceType.PART_GENERATED if how.mask else SourceType.GENERATED
+        known = file if file and credentials.can_hold(file) else None  # a BMP, say, is named by its id alone
         try:
-            data = to_file(picture.image, stated, how, ingredient=file, source_type=kind)
+            data = to_file(picture.image, stated, how, ingredient=known, source_type=kind)
         except BadInput as error:  # too small for a watermark, or its texts too long for a JPEG
             return row | told_of(error)
         path = f"{PICTURES}/{row['cell']:06d}.{how.format}"
