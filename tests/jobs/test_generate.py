@@ -117,10 +117,10 @@ def test_a_file_of_recipes_whose_bad_ones_fail_alone(job: Job, quick: list[str],
     assert {path.suffix for path in (tmp_path / "out" / "pictures").iterdir()} == {".webp"}
 
 
-def test_the_sheets(job: Job, quick: list[str], photo: Path, tmp_path: Path) -> None:
+def test_the_sheets(job: Job, quick: list[str], tmp_path: Path) -> None:
     assert job("generate", *quick, "--sheet", "prompts", "--prompt", "cat", "--out", tmp_path / "p")[0] == 0
     assert [row["prompt"] for row in rows_of(tmp_path / "p")] == [f"cat, as {style}" for style in STYLES]
-    assert job("generate", *quick, "--sheet", "parameters", "--init", photo, "--out", tmp_path / "q")[0] == 2
+    assert job("generate", *quick, "--sheet", "parameters", "--init", "starter:flower", "--out", tmp_path / "q")[0] == 2
     rows = rows_of(tmp_path / "q")  # two steps are too few for a strength of .3, which fails alone
     assert len(rows) == 12 and [row["error"] for row in rows] == ["BadInput"] * 3 + [None] * 9
     assert {row["num_inference_steps"] for row in rows} == {2}, "what a flag says goes before the sheet"
@@ -153,6 +153,7 @@ def test_the_sheets(job: Job, quick: list[str], photo: Path, tmp_path: Path) -> 
         (["--prompt", "cat", "--painter", "sd"], "Unknown painter 'sd'; known: "),
         (["--prompt", "cat", "--painter", "./in"], "holds no model_index.json"),
         (["--prompt", "cat", "--init", "gone.jpg"], "gone.jpg, cannot be read: the file is not there"),
+        (["--prompt", "cat", "--init", "starter:fish"], "Unknown photograph 'fish'; known: "),
         (["--prompt", "cat", "--init", "r.txt"], "r.txt, cannot be read: the bytes are no JPEG"),
         (["--prompt", "cat", "--init", "in/0000.jpg", "--mask", "r.txt"], "The mask, "),
         (["--prompt", "cat", "--init", "in/0000.jpg", "--mask", "small.png"], "The mask has 8 x 8 px and the picture"),
