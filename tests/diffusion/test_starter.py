@@ -24,7 +24,7 @@ def test_it_is_small_and_says_its_licence(starter: DiffusionPainter) -> None:
 def test_a_batch_gives_each_picture_that_it_is_alone(starter: DiffusionPainter, scheduler: str) -> None:
     recipes = starter.complete(
         [
-            Recipe(prompt=word, seed=seed, guidance_scale=1.0 + seed, num_inference_steps=8, scheduler=scheduler)
+            Recipe(prompt=word, seed=seed, guidance_scale=2.0 + seed, num_inference_steps=8, scheduler=scheduler)
             for seed, word in enumerate(WORDS)
         ]
     )

@@ -50,7 +50,7 @@ def test_a_checkpoint_goes_on_where_it_was(tmp_path_factory: pytest.TempPathFact
         draw = torch.Generator().manual_seed(training.step)
         text = training.networks["text"](torch.full((1, MAX_TOKENS), 1))[0]
         made = training.networks["unet"](torch.randn(1, 4, 16, 16, generator=draw), 10, text).sample
-        training.update(made.square().mean())
+        training.update(made.square().mean(), 1.0)
 
     step(whole)
     whole.save(folder)
