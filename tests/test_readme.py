@@ -56,7 +56,13 @@ def test_the_block_runs(block: str, copy: Path, request: pytest.FixtureRequest) 
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    said = {"ray start": "succeeded", "evaluate.py": "AUROC", "check.py": '"label"', "--query": "starter:chelsea"}
+    said = {
+        "ray start": "succeeded",
+        "evaluate.py": "AUROC",
+        "check.py": '"label"',
+        "--query": "starter:chelsea",
+        "--replay": "Identical",
+    }
     assert all(words in done.stdout for command, words in said.items() if command in block)
     if starts_ray:
         assert (copy / "runs/submitted/manifest/manifest.parquet").exists()
