@@ -29,7 +29,8 @@ def mockup_report(table: pa.Table) -> Report:
     printed, painted = ([row for row in made if row["kind"] == kind] for kind in ("template", "scene"))
     parts = [f"on {len(prints)} templates: {', '.join(prints)}"] * bool(prints)
     parts += [f"in {len(scenes)} scenes: {', '.join(scenes)}"] * bool(scenes)
-    report = Report("Mockups", f"{len(products):,} products {'; '.join(parts)}")
+    things = "product" if len(products) == 1 else "products"
+    report = Report("Mockups", f"{len(products):,} {things} {'; '.join(parts)}")
     report.headline("Mockups", len(made), f"of {len(rows):,}")
     if prints:
         report.headline("Colour shift", middle(printed, "colour_shift"), "median CIEDE2000 of a print to its artwork")
