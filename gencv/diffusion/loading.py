@@ -10,6 +10,7 @@ hub. Pickled weights are never read.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import transformers
 from gencv.core.errors import BadInput, ModelUnavailable, NotSupported, UnknownName
 from gencv.core.hub import fetch, models_dir
 
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 STARTER_DIR = Path(__file__).with_name("starter")
 FILES = "model_index.json and its folders, as diffusers' save_pretrained writes them with safe_serialization"
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
@@ -48,8 +50,10 @@ def load_pipeline(name: str) -> Loaded:
         return Loaded(read_folder(STARTER_DIR), name, name, (f"starter: {LICENCES['starter']}.",))
     if name.startswith(("/", "./")):
         return Loaded(read_folder(Path(name)), name, name, ("A folder of yours: its licence is not known here.",))
-    if name not in ALIASES and not name.partition("/")[2]:
-        raise UnknownName("painter", name, ["starter", *ALIASES, "ORGANISATION/NAME", "/FOLDER (diffusers)"])
+    if name not in ALIASES and (not HUB_ID.fullmatch(name) or ".." in name or Path(name).exists()):
+        raise UnknownName(
+            "painter", name, ["starter", *ALIASES, "ORGANISATION/NAME", "/FOLDER or ./FOLDER (diffusers)"]
+        )
     candidates = ALIASES.get(name, (name,))
     found, taken = first_of(name, candidates)
     said = [f"{name}: took {taken}."] if name in ALIASES else []

@@ -18,6 +18,7 @@ from gencv.core.contracts import Picture, Recipe
 from gencv.core.errors import BadInput, UnknownName
 from gencv.core.record import picture_id
 from gencv.core.settings import Settings
+from gencv.diffusion.loading import ALIASES
 from gencv.diffusion.painter import DiffusionPainter, load_painter
 from gencv.diffusion.speed import find_speed
 from gencv.diffusion.sweep import recipe_of
@@ -111,8 +112,8 @@ def replay(
     """
     stated, how, recipe = read(data)
     name = painter or stated.model
-    if not painter and name.startswith(("/", "./")):
-        raise BadInput(f"The picture was painted by the folder {name}; give the painter to trust, as that folder.")
+    if not painter and name != "starter" and name not in ALIASES:  # a file may name any folder, or any place of a hub
+        raise BadInput(f"The picture says that {name!r} painted it; give the painter to trust, by its name or folder.")
     for what, asked, given in (("picture to start from", stated.init_digest, init), ("mask", how.mask, mask)):
         require_same(what, asked, given)
     then = decode(data)

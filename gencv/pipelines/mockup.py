@@ -63,7 +63,7 @@ Printed = tuple[np.ndarray, str]
 
 
 def products_in(places: Sequence[str]) -> pa.Table:
-    """Return what pictures of products there are in files and folders, as rows of PRODUCTS_SCHEMA, in order.
+    """Return what pictures of products there are in files and folders, as rows of PRODUCTS_SCHEMA, by path.
 
     A product is called by its path below the folder that all of them share, without the suffix; a second one of a name
     gets a number. A file that cannot be read is a row too. Raises BadInput if a folder is not there or has no picture.
@@ -77,6 +77,7 @@ def products_in(places: Sequence[str]) -> pa.Table:
         if not paths:
             raise BadInput(f"{place} holds no pictures of products; known suffixes: {', '.join(SUFFIXES)}.")
         uris += [storage.join(place, path) for path in paths]
+    uris.sort()  # a part is a row: the same products in another order are the same work
     folders = [uri.split("/")[:-1] for uri in uris]
     shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False)))
     rows = []
@@ -277,7 +278,7 @@ def write(
         # In the file and not before it: the mark came last.
         moved = largest_difference(shown, picture, keep)
         fidelity = replace(fidelity, interior_difference=max(moved, fidelity.interior_difference))
-    uri = storage.join(out, PICTURES, f"{product}-{name}.png")
+    uri = storage.join(out, PICTURES, f"{product}--{name}.png")  # a product's name has no "--"
     storage.write_bytes(uri, made)
     height, width = picture.shape[:2]
     is_read = watermark.detect(shown).payload == parameters.payload

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from gencv.plots.sheets import Tile, draw_grid, draw_sheet
 from gencv.runs.report import Report
 
 MAX_SHEETS = 24
-MAX_COLUMNS = 8
+MAX_COLUMNS, MAX_ROWS = 8, 24
 MAX_PICTURES = 96
 """Pictures on a page without axes; pictures.parquet has them all."""
 WORDS = {"guidance_scale": "guidance scale", "num_inference_steps": "steps"}
@@ -52,7 +53,13 @@ def sheets(rows: list[dict[str, Any]], axes: dict[str, list[Any]], folder: str) 
     Without two axes, or where a cell has not one picture, they are pictures with captions.
     """
     at: dict[tuple[Any, ...], dict[str, Any]] = {tuple(row[name] for name in axes): row for row in rows}
-    if len(axes) < 2 or len(at) < len(rows) or len(list(axes.values())[-1]) > MAX_COLUMNS:
+    lengths = [len(values) for values in axes.values()]
+    if (
+        len(axes) < 2
+        or not len(at) == len(rows) == prod(lengths)
+        or lengths[-1] > MAX_COLUMNS
+        or lengths[-2] > MAX_ROWS
+    ):
         shown = [row for row in rows if row["path"]][:MAX_PICTURES]
         few = "" if len(shown) == len(rows) else f"{len(shown)} of {len(rows)} pictures"
         return [

@@ -114,8 +114,10 @@ def read(data: bytes) -> Found:
     broken = ""
     if isinstance(record, str):
         try:
-            return Found(Parameters.from_dict(json.loads(record)), "gencv")
-        except (ValueError, TypeError, AttributeError, BadInput):
+            stated = Parameters.from_dict(json.loads(record))
+            stated.to_dict()  # nested too deeply, it could be read here and nowhere else
+            return Found(stated, "gencv")
+        except (ValueError, TypeError, AttributeError, RecursionError, BadInput):
             broken = "the gencv record is damaged"
     if isinstance(text, str) and (parameters := from_text(text)):
         return Found(parameters, "a1111", broken)
@@ -156,6 +158,8 @@ def from_text(text: str) -> Parameters | None:
     that starts with "Negative prompt:" ends there: that form cannot say otherwise.
     """
     *lines, last = text.strip().split("\n")
+    if len(last) > MAX_SETTINGS:
+        return None
     settings = {name: _unquoted(value) for name, value in _SETTING.findall(last)}
     if not {"Steps", "Seed", "Sampler", "Size"} & set(settings):
         return None
@@ -193,6 +197,8 @@ _FIELDS: dict[str, Any] = {
 }
 """What a setting of the text says, by its name there."""
 
+MAX_SETTINGS = 16_384
+"""Characters of the line of settings that is read: the time that it takes grows with their square."""
 _NEGATIVE = "Negative prompt:"
 _XMP_CHUNK = "XML:com.adobe.xmp"
 _NAME = re.compile(r"\w[\w \-/]+")

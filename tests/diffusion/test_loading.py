@@ -59,6 +59,9 @@ def test_what_cannot_be_had_names_the_copies_and_the_folder(models: Path) -> Non
 
 
 def test_an_unknown_name_lists_the_known() -> None:
+    for name in ("../sd", "a/../../b", "a/b/c", "models/painter\n"):
+        with pytest.raises(UnknownName, match="Unknown painter"):
+            load_pipeline(name)
     with pytest.raises(UnknownName, match=r"Unknown painter 'sd-9'; known: .*sd-2.1.*starter"):
         load_pipeline("sd-9")
 

@@ -142,7 +142,7 @@ def test_a_picture_that_was_changed_is_not_identical(sd_folder: Path, cat: bytes
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({"painter": ""}, r"was painted by the folder /.*; give the painter to trust"),
+        ({"painter": ""}, r"says that \'/.*\' painted it; give the painter to trust"),
         ({"painter": "brighter"}, r"had the weights \w+ then, and .*brighter has \w+ now"),
         ({"init": INIT}, f"has the id {picture_id(INIT)}, and the picture began with none"),
         ({"mask": MASK}, "began with none"),
@@ -186,7 +186,7 @@ def test_another_start_than_it_began_with(sd_folder: Path) -> None:
         (lambda cat: edited(cat, seed="seven"), "was changed: A recipe whose seed is 'seven'; a whole number"),
         (lambda cat: edited(cat, extras={"row": 3}), "was changed: .* row 3 of a batch of 3"),
         (lambda cat: edited(cat, extras={"speed": "fast"}), "was changed: Unknown speed 'fast'"),
-        (lambda cat: edited(cat, model="elsewhere"), "Unknown painter 'elsewhere'"),
+        (lambda cat: edited(cat, model="../elsewhere"), "says that '../elsewhere' painted it"),
         (
             lambda cat: changed(cat, lambda pixels: pixels[:48]),
             r"has 64 x 48 px and was painted with 64 x 64; it was cut",
@@ -197,7 +197,7 @@ def test_a_file_that_does_not_say_how_it_was_made(
     sd_folder: Path, cat: bytes, change: Callable[[bytes], bytes], says: str
 ) -> None:
     file = change(cat)
-    painter = "" if says.startswith("Unknown painter") else str(sd_folder)
+    painter = "" if says.startswith("says that") else str(sd_folder)
     with pytest.raises(BadInput, match=says) as caught:
         replay(file, painter=painter)
     assert "\n" not in str(caught.value)

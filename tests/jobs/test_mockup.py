@@ -53,7 +53,7 @@ def test_products_times_templates_and_again_only_what_is_missing(job: Job, tmp_p
     (tmp_path / "out" / "made" / "part-000001.parquet").unlink()  # as if it had been killed before it was done
     assert job("mockup", *flags)[0] == 0
     again = {path.name for path, when in before.items() if path.stat().st_mtime_ns != when}
-    assert again == {"0001-sheet.png", "0001-card.png", "0001-beach.png"}
+    assert again == {"0001--sheet.png", "0001--card.png", "0001--beach.png"}
     rows = tables.read_table(str(tmp_path / "out" / "pictures.parquet")).to_pylist()
     assert [row["error"] for row in rows] == [None] * 6 + ["not_an_image"] * 3
     facts = json.loads((tmp_path / "out" / "report.json").read_text())

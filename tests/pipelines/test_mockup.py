@@ -69,7 +69,7 @@ def test_a_mockup_that_fails_is_a_row_and_the_others_go_on(tmp_path: Path, card:
     ]
     assert all(row["detail"] and "\n" not in row["detail"] for row in rows if row["error"])
     made = rows[0]
-    assert made["uri"].endswith("pictures/0000-card.png") and decode(Path(made["uri"]).read_bytes()).shape == (
+    assert made["uri"].endswith("pictures/0000--card.png") and decode(Path(made["uri"]).read_bytes()).shape == (
         64,
         64,
         3,
@@ -156,7 +156,7 @@ def test_prints_and_scenes_of_a_product_are_rows_beside_each_other(tmp_path: Pat
     made = rows[3]
     assert (made["seed"], made["tries"], made["prompt"], made["cut"]) == (4, 2, "a beach", "alpha"), "3 grew"
     assert made["interior_difference"] == 0 and made["halo"] < 1.5 and made["growth"] < 0.1
-    assert made["uri"].endswith("pictures/disc-beach.png") and made["coverage"] is None
+    assert made["uri"].endswith("pictures/disc--beach.png") and made["coverage"] is None
 
 
 def test_every_file_says_how_it_came_to_be(tmp_path: Path, card: str) -> None:

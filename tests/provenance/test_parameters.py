@@ -214,3 +214,13 @@ def test_what_cannot_be_written_is_a_sentence() -> None:
     with pytest.raises(BadInput, match="too long for a JPEG"):
         write(saved("jpeg"), Parameters(prompt="é" * 20_000))
     assert read(write(saved("webp"), Parameters(prompt="é" * 20_000))).place == "gencv"
+
+
+def test_what_is_nested_or_long_without_end_is_not_read() -> None:
+    for record in ("[" * 100_000, '{"extras": ' + '{"a": ' * 900 + "1" + "}" * 901):
+        info = PngImagePlugin.PngInfo()
+        info.add_text("gencv", record)
+        info.add_text("parameters", "a cat\nSteps: 4, " + "a" * 500_000)
+        stream = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(stream, "PNG", pnginfo=info)
+        assert read(stream.getvalue()).parameters is None
