@@ -61,11 +61,10 @@ def denoise(
     generators = [torch.Generator("cpu").manual_seed(one.seed) for one in recipes]
     scheduler.set_timesteps(recipe.num_inference_steps, device=device)
     timesteps = scheduler.timesteps
-    if recipe.strength is not None:
-        skipped = recipe.num_inference_steps - num_steps_run(recipe.num_inference_steps, recipe.strength)
-        timesteps = timesteps[skipped * scheduler.order :]
-        if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(skipped * scheduler.order)
+    skipped = recipe.num_inference_steps - num_steps_run(recipe.num_inference_steps, recipe.strength)
+    timesteps = timesteps[skipped * scheduler.order :]
+    if hasattr(scheduler, "set_begin_index"):  # else looked up by the timestep, of which Karras' spacing has several
+        scheduler.set_begin_index(skipped * scheduler.order)
     factor = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
     shape = (pipeline.vae.config.latent_channels, recipe.height // factor, recipe.width // factor)
     noise = torch.stack([torch.randn(shape, generator=one) for one in generators]).to(device, dtype)

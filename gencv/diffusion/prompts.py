@@ -70,6 +70,7 @@ class Prompts:
 def denied(prompt: str) -> str:
     """Return the words for which a prompt is not painted, a line of denied.txt; "" where it is painted."""
     words = set(re.findall(r"[^\W_]+", prompt.casefold()))
+    words |= {word.removesuffix("s") for word in words}
     return next((" ".join(line) for line in _denied_lines() if words.issuperset(line)), "")
 
 

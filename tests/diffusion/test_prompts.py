@@ -7,7 +7,7 @@ from gencv.diffusion.painter import DiffusionPainter
 from gencv.diffusion.prompts import MAX_KEPT, Prompts, denied
 
 
-@pytest.mark.parametrize("prompt", ["a nude CHILD", "child, (naked:1.3)", "underage_nude"])
+@pytest.mark.parametrize("prompt", ["a nude CHILD", "child, (naked:1.3)", "underage_nude", "naked kids", "nude minors"])
 def test_some_prompts_are_denied(prompt: str) -> None:
     assert denied(prompt)
 

@@ -20,7 +20,7 @@ def test_it_is_small_and_says_its_licence(starter: DiffusionPainter) -> None:
     assert starter.size_px == 64
 
 
-@pytest.mark.parametrize("scheduler", ["default", "euler-a", "dpm++2m"])
+@pytest.mark.parametrize("scheduler", ["default", "euler-a", "dpm++2m", "dpm++2m-karras"])
 def test_a_batch_gives_each_picture_that_it_is_alone(starter: DiffusionPainter, scheduler: str) -> None:
     recipes = starter.complete(
         [
