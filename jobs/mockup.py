@@ -17,9 +17,9 @@ import numpy as np
 from gencv.core import storage, tables
 from gencv.core.errors import BadInput, UnknownName
 from gencv.datasets.starter import photograph_at
-from gencv.diffusion.render import FITS
-from gencv.diffusion.scenes import scene_of
-from gencv.diffusion.templates import TEMPLATES, template_of
+from gencv.mockup.render import FITS
+from gencv.mockup.scenes import scene_of
+from gencv.mockup.templates import TEMPLATES, template_of
 from gencv.pipelines.mockup import ARTS, make_mockups, products_in
 from gencv.plots.mockup import mockup_report
 from gencv.runs.launch import absolute, launch

@@ -1,1 +1,1 @@
-"""Making pictures: products cut out, and put onto things."""
+"""Painting pictures: pipelines of diffusers behind one contract, and the starter painter."""

@@ -22,13 +22,13 @@ from gencv.core.errors import BadImage, BadInput, ContentFiltered, GencvError
 from gencv.core.manifest import read_checked, read_image
 from gencv.core.record import picture_id
 from gencv.datasets.folder import SUFFIXES, pictures_below
-from gencv.diffusion.cutout import cut_out
-from gencv.diffusion.fidelity import Fidelity, largest_difference
-from gencv.diffusion.render import render
-from gencv.diffusion.scene import Facts, make_scene
-from gencv.diffusion.scenes import Scene
-from gencv.diffusion.templates import template_of
 from gencv.images.decode import decode, decode_layer
+from gencv.mockup.cutout import cut_out
+from gencv.mockup.fidelity import Fidelity, largest_difference
+from gencv.mockup.render import render
+from gencv.mockup.scene import Facts, make_scene
+from gencv.mockup.scenes import Scene
+from gencv.mockup.templates import template_of
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
 from gencv.provenance import credentials, stamp, watermark
 from gencv.provenance.parameters import Parameters, SourceType

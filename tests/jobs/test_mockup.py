@@ -11,8 +11,8 @@ from painters import make_sd
 from PIL import Image
 
 from gencv.core import tables
-from gencv.diffusion.surface import quad
-from gencv.diffusion.template import plain, save
+from gencv.mockup.surface import quad
+from gencv.mockup.template import plain, save
 
 Job = Callable[..., tuple[int, str, str]]
 

@@ -12,12 +12,12 @@ from PIL import Image
 
 from gencv.core import tables
 from gencv.core.errors import BadInput
-from gencv.diffusion.cutout import cut_out
-from gencv.diffusion.scene import make_scene
-from gencv.diffusion.scenes import Scene
-from gencv.diffusion.surface import quad
-from gencv.diffusion.template import plain, save
 from gencv.images.decode import decode
+from gencv.mockup.cutout import cut_out
+from gencv.mockup.scene import make_scene
+from gencv.mockup.scenes import Scene
+from gencv.mockup.surface import quad
+from gencv.mockup.template import plain, save
 from gencv.pipelines.mockup import (
     PICTURES_SCHEMA,
     PREPARED_SCHEMA,

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from fakes import disc_layer, picture
 
-from gencv.diffusion.growth import growth_of
-from gencv.diffusion.placing import Placed, place
-from gencv.diffusion.scenes import Scene
 from gencv.images.light import to_linear
+from gencv.mockup.growth import growth_of
+from gencv.mockup.placing import Placed, place
+from gencv.mockup.scenes import Scene
 
 
 @pytest.fixture(scope="module")

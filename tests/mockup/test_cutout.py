@@ -10,7 +10,7 @@ import pytest
 from fakes import picture
 
 from gencv.core.errors import BadInput, ModelUnavailable, UnknownName
-from gencv.diffusion.cutout import METHODS, cut_out, rembg_weights
+from gencv.mockup.cutout import METHODS, cut_out, rembg_weights
 
 SIDE = 160
 RED, BLUE = np.array([190, 60, 40]), np.array([40, 70, 160])

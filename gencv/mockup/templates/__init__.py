@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from gencv.core import storage
 from gencv.core.errors import UnknownName
-from gencv.diffusion.template import LAYOUT, Template, load
-from gencv.diffusion.templates import box, mug, phone, poster, shirt, tote
+from gencv.mockup.template import LAYOUT, Template, load
+from gencv.mockup.templates import box, mug, phone, poster, shirt, tote
 
 TEMPLATES: dict[str, Callable[[], Template]] = {
     "mug": mug.draw,

@@ -7,10 +7,10 @@ import pytest
 from fakes import picture
 
 from gencv.core.errors import BadInput, UnknownName
-from gencv.diffusion import render as printing
-from gencv.diffusion.surface import as_surface
-from gencv.diffusion.template import load, save
-from gencv.diffusion.templates import TEMPLATES, template_of
+from gencv.mockup import render as printing
+from gencv.mockup.surface import as_surface
+from gencv.mockup.template import load, save
+from gencv.mockup.templates import TEMPLATES, template_of
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

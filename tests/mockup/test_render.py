@@ -7,10 +7,10 @@ import pytest
 from fakes import picture
 
 from gencv.core.errors import BadInput, UnknownName
-from gencv.diffusion.render import FITS, render
-from gencv.diffusion.surface import as_surface, quad
-from gencv.diffusion.template import Template, plain
 from gencv.images.light import to_coded, to_linear
+from gencv.mockup.render import FITS, render
+from gencv.mockup.surface import as_surface, quad
+from gencv.mockup.template import Template, plain
 
 SIDE = 80
 CORNERS = [(16, 16), (64, 16), (64, 64), (16, 64)]

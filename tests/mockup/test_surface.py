@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gencv.core.errors import BadInput
-from gencv.diffusion.surface import as_surface, locate, quad, size_of
+from gencv.mockup.surface import as_surface, locate, quad, size_of
 
 SQUARE = [(10, 10), (90, 10), (90, 90), (10, 90)]
 

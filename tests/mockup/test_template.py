@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from gencv.core.errors import BadInput
-from gencv.diffusion.surface import quad
-from gencv.diffusion.template import LAYOUT, Template, derive, load, plain, save
 from gencv.images.degrade import encode_png
+from gencv.mockup.surface import quad
+from gencv.mockup.template import LAYOUT, Template, derive, load, plain, save
 
 SIDE = 96
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gencv.diffusion.surface import as_surface, locate
-from gencv.diffusion.template import Template, plain
-from gencv.diffusion.templates.studio import (
+from gencv.mockup.surface import as_surface, locate
+from gencv.mockup.template import Template, plain
+from gencv.mockup.templates.studio import (
     SIDE_PX,
     Camera,
     canvas,

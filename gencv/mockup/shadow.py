@@ -8,10 +8,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from gencv.diffusion.placing import Placed
-from gencv.diffusion.scenes import Scene
-from gencv.diffusion.templates.studio import soft, step
 from gencv.images.light import to_coded, to_linear
+from gencv.mockup.placing import Placed
+from gencv.mockup.scenes import Scene
+from gencv.mockup.templates.studio import soft, step
 
 CAST, CONTACT, AROUND = 0.5, 0.75, 0.4
 """How dark the shadow is where it begins, the dark line where the product stands, and the dim around that."""

@@ -5,9 +5,9 @@ import pytest
 from fakes import disc_layer, picture
 
 from gencv.core.errors import BadInput
-from gencv.diffusion.placing import place
-from gencv.diffusion.scenes import PLACES, Scene
 from gencv.images.light import to_linear
+from gencv.mockup.placing import place
+from gencv.mockup.scenes import PLACES, Scene
 
 
 def scene(**values: object) -> Scene:

@@ -15,9 +15,9 @@ import numpy as np
 
 from gencv.core.errors import BadInput, ModelUnavailable, UnknownName
 from gencv.core.hub import models_dir
-from gencv.diffusion.matting import alpha_of, foreground_of
-from gencv.diffusion.saliency import saliency_of
 from gencv.images.degrade import fit
+from gencv.mockup.matting import alpha_of, foreground_of
+from gencv.mockup.saliency import saliency_of
 
 WORK_PX = 1024
 GRABCUT_PX = 320

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from gencv.diffusion.fidelity import interior_of
 from gencv.images.degrade import fit
+from gencv.mockup.fidelity import interior_of
 
 WORK_PX = 256
 REACH = 0.16

@@ -19,10 +19,10 @@ import numpy as np
 from gencv.core import storage
 from gencv.core.errors import BadImage, BadInput
 from gencv.core.settings import Settings
-from gencv.diffusion.surface import as_surface, quad, size_of
 from gencv.images.decode import decode
 from gencv.images.degrade import encode_png
 from gencv.images.light import to_coded, to_linear
+from gencv.mockup.surface import as_surface, quad, size_of
 
 LAYOUT = "template.json"
 NEUTRAL = 127

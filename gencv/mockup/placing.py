@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from gencv.core.errors import BadInput
-from gencv.diffusion.fidelity import WHOLE
-from gencv.diffusion.scenes import PLACES, Scene
 from gencv.images.light import as_light, to_coded, to_linear
+from gencv.mockup.fidelity import WHOLE
+from gencv.mockup.scenes import PLACES, Scene
 
 VISIBLE = 0.02
 """Alpha from which a px shows anything of the product."""

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from gencv.diffusion.placing import Placed, place
-from gencv.diffusion.scenes import Scene
-from gencv.diffusion.shadow import relit, shadow, stand
+from gencv.mockup.placing import Placed, place
+from gencv.mockup.scenes import Scene
+from gencv.mockup.shadow import relit, shadow, stand
 
 
 def scene(**values: object) -> Scene:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gencv.core.errors import BadInput, UnknownName
 from gencv.diffusion.prompts import denied
-from gencv.diffusion.scenes import PLACES, RANGES, Scene, scene_of, scenes
+from gencv.mockup.scenes import PLACES, RANGES, Scene, scene_of, scenes
 
 
 @pytest.mark.parametrize("name", scenes())

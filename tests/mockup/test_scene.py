@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import FakePainter, disc_layer
+from painters import make_sd, painter_of
 
 from gencv.core.errors import BadInput, ContentFiltered
-from gencv.diffusion.fidelity import interior_of
-from gencv.diffusion.painter import DiffusionPainter
-from gencv.diffusion.placing import place
-from gencv.diffusion.scene import make_scene
-from gencv.diffusion.scenes import Scene
+from gencv.mockup.fidelity import interior_of
+from gencv.mockup.placing import place
+from gencv.mockup.scene import make_scene
+from gencv.mockup.scenes import Scene
 
 SIDE = 128
 SCENE = Scene(name="s", prompt="a beach", width=SIDE, height=SIDE, wall="#a0b4c8", floor="#c8c0b0")
@@ -88,7 +88,8 @@ def test_an_enlarged_product_is_said_to_be_soft() -> None:
     assert facts.scale > 3 and "looks soft" in facts.notes[0]
 
 
-def test_a_scene_follows_from_its_seed_with_a_painter_of_diffusers(sd: DiffusionPainter) -> None:
+def test_a_scene_follows_from_its_seed_with_a_painter_of_diffusers() -> None:
+    sd = painter_of(make_sd())
     scene: Any = replace(SCENE, prompt="sand", height=96, num_inference_steps=2)
     once, twice, other = (make_scene(disc_layer(), scene, sd, seed=seed, max_tries=1) for seed in (1, 1, 2))
     assert np.array_equal(once[0], twice[0]) and not np.array_equal(once[0], other[0])

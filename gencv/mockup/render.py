@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from gencv.core.errors import BadInput, UnknownName
-from gencv.diffusion.fidelity import Fidelity, compare_print
-from gencv.diffusion.surface import locate, size_of
-from gencv.diffusion.template import MM_PER_INCH, Template
 from gencv.images.light import as_light, to_coded, to_linear
+from gencv.mockup.fidelity import Fidelity, compare_print
+from gencv.mockup.surface import locate, size_of
+from gencv.mockup.template import MM_PER_INCH, Template
 
 SAMPLES = 4
 """Samples a px along either side."""

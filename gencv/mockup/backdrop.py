@@ -6,9 +6,9 @@ All in light, float32 RGB [H, W, 3].
 import cv2
 import numpy as np
 
-from gencv.diffusion.placing import Placed
-from gencv.diffusion.scenes import Scene
-from gencv.diffusion.templates.studio import paint, step
+from gencv.mockup.placing import Placed
+from gencv.mockup.scenes import Scene
+from gencv.mockup.templates.studio import paint, step
 
 FAR = 0.72
 """Light of the corners that the light does not reach, of that in its middle."""

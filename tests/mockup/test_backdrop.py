@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from fakes import disc_layer
 
-from gencv.diffusion.backdrop import filled, resized, size_for, studio
-from gencv.diffusion.placing import place
-from gencv.diffusion.scenes import Scene
-from gencv.diffusion.templates.studio import paint
+from gencv.mockup.backdrop import filled, resized, size_for, studio
+from gencv.mockup.placing import place
+from gencv.mockup.scenes import Scene
+from gencv.mockup.templates.studio import paint
 
 
 def test_a_studio_is_its_two_colours_in_soft_light_from_the_side() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000
 
-from gencv.diffusion.fidelity import Fidelity, colour_difference, compare_print, compare_scene, interior_of, widened
+from gencv.mockup.fidelity import Fidelity, colour_difference, compare_print, compare_scene, interior_of, widened
 
 SHARMA = """
 50.0000 2.6772 -79.7751 50.0000 0.0000 -82.7485 2.0425

@@ -12,14 +12,14 @@ import numpy as np
 
 from gencv.core.contracts import Painter, Picture, Recipe
 from gencv.core.errors import ContentFiltered
-from gencv.diffusion.backdrop import filled, resized, size_for, studio
-from gencv.diffusion.fidelity import EDGE_PX, Fidelity, compare_scene, interior_of, widened
-from gencv.diffusion.growth import growth_of
-from gencv.diffusion.placing import VISIBLE, Placed, place
-from gencv.diffusion.scenes import Scene
-from gencv.diffusion.shadow import relit, shadow
-from gencv.diffusion.templates.studio import develop
 from gencv.images.light import to_coded, to_linear
+from gencv.mockup.backdrop import filled, resized, size_for, studio
+from gencv.mockup.fidelity import EDGE_PX, Fidelity, compare_scene, interior_of, widened
+from gencv.mockup.growth import growth_of
+from gencv.mockup.placing import VISIBLE, Placed, place
+from gencv.mockup.scenes import Scene
+from gencv.mockup.shadow import relit, shadow
+from gencv.mockup.templates.studio import develop
 
 MAX_TRIES = 3
 MAX_GROWTH = 0.1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gencv.core.errors import BadInput
-from gencv.diffusion.matting import EPSILON, alpha_of, foreground_of, matting_laplacian
+from gencv.mockup.matting import EPSILON, alpha_of, foreground_of, matting_laplacian
 
 
 def test_the_laplacian_is_that_of_the_definition() -> None:
