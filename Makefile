@@ -6,7 +6,7 @@ OUT ?= $(CURDIR)/runs/demo
 UV := 0.13.8
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast check format lock clean
+.PHONY: help demo serve test fast check format lock clean
 
 help: ## print the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -18,18 +18,27 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-demo: $(VENV)/.done ## install, then audit and judge attacks on photographs, search them, and paint from one, on a local Ray
-	$(BIN)/python jobs/manifest.py --source starter: --splits .5 .2 .3 --out $(OUT)/manifest
-	$(BIN)/python jobs/preprocess.py --manifest $(OUT)/manifest --out $(OUT)/preprocessed
-	$(BIN)/python jobs/embed.py --manifest $(OUT)/preprocessed --encoder starter-features --out $(OUT)/embeddings
-	$(BIN)/python jobs/audit.py --manifest $(OUT)/preprocessed --embeddings $(OUT)/embeddings --out $(OUT)/audit
-	$(BIN)/python jobs/probe.py --embeddings $(OUT)/embeddings --probe mlp --audit $(OUT)/audit --out $(OUT)/bundle
+demo: $(OUT)/bundle/report.json $(OUT)/index/report.json ## install, then audit and judge attacks on photographs, search them, and paint from one, on a local Ray
 	$(BIN)/python jobs/evaluate.py --bundle $(OUT)/bundle --manifest $(OUT)/manifest --out $(OUT)/evaluation
-	$(BIN)/python jobs/index.py --manifest $(OUT)/manifest --encoder starter --out $(OUT)/index
 	$(BIN)/python jobs/index.py --index $(OUT)/index --query "a cat" --where "label = 0" --out $(OUT)/search
 	$(BIN)/python jobs/generate.py --init starter:flower --prompt "a pink tulip on a green background" \
 	  --strength .3 .5 .7 1 --guidance-scale 1 3 7.5 --out $(OUT)/painted
 	$(BIN)/python jobs/mockup.py --products starter:coffee --templates mug poster --out $(OUT)/mockups
+
+serve: $(OUT)/bundle/report.json $(OUT)/index/report.json ## install, then serve the starter models on this machine until Ctrl-C
+	$(BIN)/python -m serving
+
+$(OUT)/manifest/report.json: | $(VENV)/.done
+	$(BIN)/python jobs/manifest.py --source starter: --splits .5 .2 .3 --out $(@D)
+
+$(OUT)/bundle/report.json: | $(OUT)/manifest/report.json
+	$(BIN)/python jobs/preprocess.py --manifest $(OUT)/manifest --out $(OUT)/preprocessed
+	$(BIN)/python jobs/embed.py --manifest $(OUT)/preprocessed --encoder starter-features --out $(OUT)/embeddings
+	$(BIN)/python jobs/audit.py --manifest $(OUT)/preprocessed --embeddings $(OUT)/embeddings --out $(OUT)/audit
+	$(BIN)/python jobs/probe.py --embeddings $(OUT)/embeddings --probe mlp --audit $(OUT)/audit --out $(@D)
+
+$(OUT)/index/report.json: | $(OUT)/manifest/report.json
+	$(BIN)/python jobs/index.py --manifest $(OUT)/manifest --encoder starter --out $(@D)
 
 test: $(VENV)/.done fast ## the whole suite: fast tier, Ray, kill tests
 	$(BIN)/pytest -m "ray or kill or slow"

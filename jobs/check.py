@@ -12,26 +12,21 @@ bundle a line has that alone.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
 from gencv.core import storage
-from gencv.core.contracts import Judged
 from gencv.core.errors import BadImage, BadInput, TooManyBad, UnknownName
 from gencv.core.manifest import read_image
 from gencv.core.record import picture_id
-from gencv.evaluate.thresholds import threshold_of
-from gencv.evaluate.verdicts import judge
 from gencv.images.decode import decode
-from gencv.images.faces import Face, find_faces
-from gencv.models import bundle
-from gencv.models.detectors import Detector
 from gencv.provenance import stamp
 from gencv.runs.launch import launch
+from gencv.services.spoof import FACES, open_checker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,23 +57,22 @@ class Config:
 
 
 def main(config: Config) -> None:
-    detector = bundle.load(config.bundle) if config.bundle else None
-    threshold = threshold_of(detector.thresholds, config.threshold) if detector else 0.0
-    if config.faces != "largest" and not (detector and cuts_faces(detector)):
+    checker = open_checker(config.bundle, threshold=config.threshold) if config.bundle else None
+    if config.faces != "largest" and not (checker and checker.cuts_faces):
         raise BadInput(f"{config.bundle or 'No bundle'} judges whole pictures; leave --faces out.")
-    told = {"bundle": bundle.digest(config.bundle)} if detector else {}
+    told = {"bundle": checker.digest} if checker else {}
     num_bad = num_files = 0
     for file in files_of(config.files):
         num_files += 1
         try:
             data = bytes_of(file)
             lines = (
-                verdicts(detector, threshold, file, data, config)
-                if detector
-                else [{"file": file, "id": picture_id(data)}]
+                checker.check(data, faces=config.faces, reencode=config.reencode)
+                if checker
+                else [{"id": picture_id(data)}]
             )
             origin = {"provenance": stamp.read(data, image=decode(data)).to_dict()} if config.provenance else {}
-            lines = [{**line, "error": None, **origin} for line in lines]
+            lines = [{"file": file, **line, "error": None, **origin} for line in lines]
         except BadImage as bad:
             num_bad += 1
             lines = [{"file": file, "error": bad.code, "detail": str(bad)}]
@@ -99,24 +93,6 @@ def files_of(places: tuple[str, ...]) -> Iterator[str]:
             yield place
 
 
-def verdicts(detector: Detector, threshold: float, file: str, data: bytes, config: Config) -> list[dict[str, Any]]:
-    """Return a line for the picture, or for each of the faces that are judged. Raises BadImage."""
-    lines = []
-    for face, judged in judge_file(detector, data, config):
-        verdict = judge(judged, threshold, detector.band, detector.labels, id=picture_id(data), uri=file)
-        line = {"file": file, "task": detector.task, **asdict(verdict), "scores": both(detector.labels, verdict.score)}
-        del line["uri"]
-        if detector.kinds:
-            line |= kind_of(detector, judged, verdict.label == detector.labels[1])
-        lines.append(line | ({"face": asdict(face)} if face else {}))
-    return lines
-
-
-def cuts_faces(detector: Detector) -> bool:
-    """Say whether a detector looks at faces, not at whole pictures."""
-    return detector.preprocessing is not None and detector.preprocessing.crop == "face"
-
-
 def bytes_of(file: str) -> bytes:
     """Read a file. Raises BadImage."""
     data = read_image(file)
@@ -124,34 +100,6 @@ def bytes_of(file: str) -> bytes:
         raise data
     return data
 
-
-def judge_file(detector: Detector, data: bytes, config: Config) -> list[tuple[Face | None, Judged]]:
-    """Return what the detector says of a picture, or of the faces in it. Raises BadImage."""
-    image = decode(data, min_side_px=detector.prepare.decode_side_px)
-    found: list[Face | None] = [None]
-    if cuts_faces(detector):
-        found = [*FACES[config.faces](find_faces(image))]
-        if not found:
-            raise BadImage("no_face")
-    return [(face, detector.judge_image(image, face=face, reencode=config.reencode)) for face in found]
-
-
-def both(labels: tuple[str, str], score: float) -> dict[str, float]:
-    """Return the score of either label, best first."""
-    found = {labels[1]: score, labels[0]: 1 - score}
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-
-def kind_of(detector: Detector, judged: Judged, is_positive: bool) -> dict[str, Any]:
-    """Say which kind of positive a picture is, `none` for one that was not called positive."""
-    if not is_positive:
-        return {"kind": "none", "kind_score": None}
-    best = int(judged.kinds[0].argmax())
-    return {"kind": detector.kinds[best], "kind_score": float(judged.kinds[0, best])}
-
-
-FACES: dict[str, Callable[[list[Face]], list[Face]]] = {"largest": lambda faces: faces[:1], "each": list}
-"""Which of the faces in a picture get a line, of a list that starts with the largest."""
 
 if __name__ == "__main__":
     launch(main)

@@ -3,6 +3,7 @@
 The same object scores offline batches, requests, and the command line.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from gencv.core.calibrator import Calibrator
 from gencv.core.contracts import Encoder, Judged
 from gencv.core.embeddings import Space
 from gencv.core.scope import Scope
-from gencv.images.chain import Chain
+from gencv.images.chain import Chain, Examined
 from gencv.images.faces import Face
 from gencv.images.preprocess import Preprocessing
 from gencv.images.transform import Transform
@@ -99,19 +100,28 @@ class Detector:
 
         face: judge this one, of several. reencode: give the range of the scores of its re-encodings. Raises BadImage.
         """
-        picture = self.prepare.examine(image, face=face, reencode=reencode)
-        views = self.judge(picture.views)
-        sides, blurs = (
-            np.array([picture.side_px]),
-            np.array([picture.blur], np.float32),
-        )  # as a table of predictions keeps it
+        return self.judge_examined([self.prepare.examine(image, face=face, reencode=reencode)])[0]
+
+    def judge_examined(self, pictures: Sequence[Examined]) -> list[Judged]:
+        """Judge pictures and their re-encodings in one batch; each answer is as of that picture alone, with B = 1."""
+        views = self.judge(np.concatenate([picture.views for picture in pictures]))
+        ends = np.cumsum([len(picture.views) for picture in pictures])
+        return [
+            self._of_one(picture, views, int(end) - len(picture.views), int(end))
+            for picture, end in zip(pictures, ends, strict=True)
+        ]
+
+    def _of_one(self, picture: Examined, views: Judged, first: int, end: int) -> Judged:
+        scores, features = views.scores[first:end], views.features[first : first + 1]
+        # As a table of predictions keeps them.
+        sides, blurs = np.array([picture.side_px]), np.array([picture.blur], np.float32)
         return Judged(
-            scores=views.scores[:1],
-            kinds=views.kinds[:1],
-            features=views.features[:1],
-            lows=views.scores.min(keepdims=True),
-            highs=views.scores.max(keepdims=True),
-            outside=self.scope.outside(sides, blurs, views.features[:1]),
+            scores=scores[:1],
+            kinds=views.kinds[first : first + 1],
+            features=features,
+            lows=scores.min(keepdims=True),
+            highs=scores.max(keepdims=True),
+            outside=self.scope.outside(sides, blurs, features),
         )
 
 

@@ -1,0 +1,1 @@
+"""The endpoints: a thin skin of HTTP over `gencv.services`, deployed by Ray Serve."""

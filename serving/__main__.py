@@ -1,0 +1,72 @@
+"""Serve everything of serving/config.yaml on this machine: `make serve`, or `python -m serving [CONFIG]`.
+
+It connects to a running Ray, or starts one, prints the addresses once all answer, and stops with Ctrl-C. On a cluster
+`serve deploy serving/config.yaml` does the same and leaves it running (docs/operations.md).
+"""
+
+import logging
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.request import urlopen
+
+import ray
+import yaml
+from pydantic import ValidationError
+from ray import serve
+from ray.serve import RunTarget
+from ray.serve.config import HTTPOptions
+
+from gencv.core.errors import BadInput, GencvError
+
+CONFIG = Path(__file__).with_name("config.yaml")
+
+
+def main(path: Path = CONFIG) -> None:
+    """Start all applications of a file, and wait for Ctrl-C. Raises BadInput."""
+    began = time.monotonic()
+    config: dict[str, Any] = yaml.safe_load(path.read_text())
+    targets = [target_of(one) for one in config["applications"]]  # before Ray, as most mistakes are found here
+    http = HTTPOptions(**config["http_options"])
+    ray.init(log_to_driver=False, logging_level=logging.WARNING)
+    serve.start(proxy_location=config["proxy_location"], http_options=http, logging_config=config["logging_config"])
+    try:
+        serve.run_many(targets)
+        places = {
+            one["name"]: f"http://{http.host}:{http.port}{one['route_prefix'].rstrip('/')}"
+            for one in config["applications"]
+        }
+        for place in places.values():  # which loads the models
+            with urlopen(f"{place}/readyz"):
+                pass
+        print(f"Serving after {time.monotonic() - began:.0f} s; Ctrl-C stops it.")
+        for name, place in places.items():
+            print(f"  {name:<10} {place}/docs")
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        serve.shutdown()
+
+
+def target_of(application: dict[str, Any]) -> RunTarget:
+    """Build one application from its entry, as Serve does. Raises BadInput."""
+    module, _, name = application["import_path"].partition(":")
+    build = getattr(import_module(module), name)
+    try:
+        args = get_type_hints(build)["args"](**application.get("args", {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise BadInput(f"{application['name']}: {field}: {first['msg']}.") from None
+    return RunTarget(build(args), name=application["name"], route_prefix=application["route_prefix"])
+
+
+if __name__ == "__main__":
+    try:
+        main(*map(Path, sys.argv[1:]))
+    except GencvError as error:
+        sys.exit(f"serving: {error}")

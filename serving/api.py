@@ -1,0 +1,81 @@
+"""What every application shares: the door, request ids, one log line and one measurement a request, health."""
+
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving import errors
+from serving.door import Door, Doorkeeper
+from serving.metrics import measure_request
+
+log = logging.getLogger("ray.serve")
+VERSION = version("gencv")
+
+Ready = Callable[[], Awaitable[dict[str, Any]]]
+"""What is loaded, by name and version; raises a GencvError where it is not."""
+
+
+def new_api(scope: str, title: str, description: str, door: Door, ready: Ready) -> FastAPI:
+    """Return an application of which only health is served yet. scope: its name, and what a key must be for."""
+    api = FastAPI(title=title, description=description, version=VERSION)
+    errors.install(api)
+    api.add_middleware(Doorkeeper, door=door, scope=scope)
+    api.add_middleware(Noted, name=scope)
+
+    @api.get("/healthz", tags=["health"])
+    async def healthz() -> dict[str, str]:
+        """Say that this process answers."""
+        return {"status": "ok"}
+
+    @api.get("/readyz", tags=["health"])
+    async def readyz() -> dict[str, Any]:
+        """Name the models that are loaded, and their versions."""
+        return {"status": "ready", "version": VERSION, **await ready()}
+
+    return api
+
+
+class Noted:
+    """ASGI middleware: an id for each request, in its answer and its log line; its time into the metrics."""
+
+    def __init__(self, app: ASGIApp, name: str) -> None:
+        self.app, self.name = app, name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if re.fullmatch(r"[\w.-]{1,64}", given) else uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        began, status = time.perf_counter(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            took_s = time.perf_counter() - began
+            route = getattr(scope.get("route"), "path", "none")
+            measure_request(self.name, route, status, took_s)
+            state = scope["state"]
+            log.info(
+                "%s %s %d",
+                scope["method"],
+                route,
+                status,
+                extra={"request": request_id, "caller": state.get("caller", ""), "ms": round(took_s * 1000, 1)},
+            )

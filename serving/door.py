@@ -1,0 +1,225 @@
+"""Who comes in, and with how much: keys, scopes, rates, and the size of a request, before a byte of it is parsed.
+
+An API key is 32 random bytes; what is kept of it is its SHA-256, in a file of JSON lines or in $GENCV_API_KEYS:
+
+    {"name": "triage", "sha256": "9f86d0...", "scopes": ["spoof", "search"], "rate_per_minute": 600}
+
+`python -m serving.keys triage --scopes spoof search` makes one. Without any keys only requests that come over the
+loopback interface, from no proxy, and for a loopback name are served: the last keeps pages of other origins out, whose
+names can be made to point here (DNS rebinding).
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gencv.core.errors import BadInput
+from serving.errors import Refused, answer
+
+OPEN_PATHS = ("/healthz", "/readyz")
+"""Served to everybody, for whoever balances load: they name models and versions, nothing else."""
+
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+
+class Door(BaseModel):
+    """What is let in; the same for all applications."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keys_path: str = ""
+    """A file of keys, JSON lines; $GENCV_API_KEYS holds such lines too."""
+    max_body_mb: float = Field(32, gt=0, le=1024)
+    max_images: int = Field(16, ge=1, le=256)
+    max_megapixels: float = Field(40, gt=0, le=178)
+    rate_per_minute: int = Field(600, ge=1)
+    """Of a key that states none, and of all requests without a key together."""
+    body_timeout_s: float = Field(20, gt=0)
+    """How long a client may take to send its request."""
+
+
+class Key(BaseModel):
+    """A key, as it is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    scopes: tuple[str, ...]
+    rate_per_minute: int | None = Field(None, ge=1)
+
+
+def digest_of(secret: str) -> str:
+    """Return what is kept of a key. A plain hash does: a key is random, no word that could be guessed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def read_keys(path: str) -> list[Key]:
+    """Read the keys of a file and of $GENCV_API_KEYS. Raises BadInput for a line that is none."""
+    try:
+        lines = Path(path).read_text().splitlines() if path else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"The file of keys {path} cannot be read: {error}.") from None
+    lines += os.environ.get("GENCV_API_KEYS", "").splitlines()
+    keys = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                keys.append(Key(**json.loads(line)))
+            except (ValueError, TypeError, ValidationError):
+                raise BadInput(
+                    f"Line {number} of the keys is none; name, sha256, and scopes as JSON are accepted."
+                ) from None
+    return keys
+
+
+class Rates:
+    """Token buckets: a key may use up a minute's worth at once, and gets it back over a minute."""
+
+    def __init__(self) -> None:
+        self.buckets: dict[str, tuple[float, float]] = {}
+
+    def wait_s(self, name: str, per_minute: int, now: float) -> float:
+        """Take one from a key's bucket; returns 0, or after how many seconds there is one again."""
+        left, then = self.buckets.get(name, (float(per_minute), now))
+        left = min(float(per_minute), left + (now - then) * per_minute / 60)
+        if left < 1:
+            self.buckets[name] = (left, now)
+            return (1 - left) * 60 / per_minute
+        self.buckets[name] = (left - 1, now)
+        return 0.0
+
+
+class Doorkeeper:
+    """ASGI middleware that refuses what the door does not let in. scope: what a key must be for."""
+
+    def __init__(self, app: ASGIApp, door: Door, scope: str) -> None:
+        self.app, self.door, self.scope = app, door, scope
+        self.keys = read_keys(door.keys_path)
+        self.rates = Rates()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self.is_open(scope):
+            await self.app(scope, receive, send)
+            return
+        try:
+            scope.setdefault("state", {})["caller"] = self.admit(scope, Headers(scope=scope))
+            body = await self.read(receive)
+        except Refused as refused:
+            await answer(refused)(scope, receive, send)
+            return
+        await self.app(scope, replayed(body, receive), send)
+
+    def is_open(self, scope: Scope) -> bool:
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        return path in OPEN_PATHS
+
+    def admit(self, scope: Scope, headers: Headers) -> str:
+        """Return the name of the key, "" without one. Raises Refused: 401, 403, 413, 429."""
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length[:20]) > self.max_bytes:
+            raise self.too_large()
+        secret = headers.get("authorization", "").removeprefix("Bearer ") or headers.get("x-api-key", "")
+        key = self.find(secret)
+        if key is None and (secret or self.keys or not is_local(scope, headers)):
+            raise Refused(
+                401,
+                "invalid_api_key",
+                "Give a valid API key as `Authorization: Bearer KEY`.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if key is not None and self.scope not in key.scopes:
+            raise Refused(403, "wrong_scope", f"This key is not for {self.scope}.")
+        name = key.name if key else ""
+        wait_s = self.rates.wait_s(name, (key and key.rate_per_minute) or self.door.rate_per_minute, time.monotonic())
+        if wait_s:
+            after = str(int(wait_s) + 1)
+            raise Refused(
+                429,
+                "rate_limit_exceeded",
+                f"Too many requests; try again in {after} seconds.",
+                None,
+                {"Retry-After": after},
+            )
+        return name
+
+    def find(self, secret: str) -> Key | None:
+        """Return the key that a secret is of; all are compared, so that the time tells nothing."""
+        digest = digest_of(secret)
+        found = [key for key in self.keys if hmac.compare_digest(key.sha256, digest)]
+        return found[0] if found else None
+
+    @property
+    def max_bytes(self) -> int:
+        return int(self.door.max_body_mb * 2**20)
+
+    def too_large(self) -> Refused:
+        return Refused(413, "body_too_large", f"The request is too large; {self.door.max_body_mb:g} MB are accepted.")
+
+    async def read(self, receive: Receive) -> bytes:
+        """Read the whole body, which a slow client cannot draw out. Raises Refused: 408, 413."""
+        chunks: list[bytes] = []
+        size, until = 0, time.monotonic() + self.door.body_timeout_s
+        async for chunk in chunks_of(receive, until):
+            size += len(chunk)
+            if size > self.max_bytes:
+                raise self.too_large()
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+async def chunks_of(receive: Receive, until: float) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            raise Refused(408, "body_timeout", "The request took too long to arrive.") from None
+        if message["type"] == "http.disconnect":
+            raise Refused(499, "disconnected", "The client went away.")
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Give the body once, and then whatever comes: a disconnect."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def is_local(scope: Scope, headers: Headers) -> bool:
+    """Whether a request came over the loopback interface, from no proxy, and for a name of it."""
+    client, server = scope.get("client"), scope.get("server")
+    host = headers.get("host", "").rsplit(":", 1)[0].strip("[]").lower()
+    return (
+        client is not None
+        and server is not None
+        and all(is_loopback(one) for one in (client[0], server[0]))
+        and (host == "localhost" or is_loopback(host))
+        and not any(name in headers for name in FORWARDED)
+    )
+
+
+def is_loopback(host: str | None) -> bool:
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return False

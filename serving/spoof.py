@@ -1,0 +1,263 @@
+"""/spoof: is it genuine?
+
+    curl -F image=@photo.jpg http://127.0.0.1:8000/spoof/v1/check
+
+`build_api` is HTTP over a service and knows no Ray; `build` deploys it: copies of the API in front of copies of the
+detectors, which load bundles by name as they are asked for.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ray import serve
+from ray.serve import Application
+from ray.serve.handle import DeploymentHandle
+
+from gencv.core.errors import BadImage, GencvError, UnknownName
+from serving import errors, pictures
+from serving.api import new_api
+from serving.batching import Batcher
+from serving.calls import call
+from serving.metrics import batch_sizes, stages, verdicts
+from serving.settings import Settings
+
+MAX_LOADED = 4
+"""Bundles in one copy of the detectors; the one that was asked for the longest ago goes first."""
+
+
+class SpoofSettings(Settings):
+    """What /spoof is started with."""
+
+    bundles: dict[str, str] = Field(min_length=1)
+    """Names and folders of bundles; a request names one of these, and nothing else is ever opened."""
+    default: tuple[str, ...] = ()
+    """Those that judge where a request names none; () is all of them."""
+    threshold: str = "eer"
+    """Which of a bundle's thresholds decides."""
+
+
+class Options(BaseModel):
+    """What a request may choose."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bundles: tuple[str, ...] = ()
+    """Who judges, of the names that /readyz lists."""
+    faces: Literal["largest", "each"] = "largest"
+    """Which faces a bundle for faces judges."""
+    reencode: bool = True
+    """Judge three re-encodings too: a verdict that they turn is uncertain."""
+    provenance: bool = True
+    """Read what the file says of its origin. It stands beside the score and does not change it."""
+
+
+class JsonOptions(Options):
+    """The same, with the pictures beside it."""
+
+    image: str | list[str]
+    """Base64, or `data:` URLs with base64."""
+
+
+class Service(Protocol):
+    """Who judges; `Detectors` behind a handle, or a fake."""
+
+    async def check(self, bundle: str, data: bytes, faces: str, reencode: bool) -> dict[str, Any]:
+        """Return the `answers` of one bundle and the `timing_ms` of its steps. Raises BadImage or BadInput."""
+        ...
+
+    async def provenance(self, data: bytes) -> dict[str, Any]: ...
+
+    async def ready(self) -> dict[str, Any]: ...
+
+
+def build_api(service: Service, settings: SpoofSettings) -> FastAPI:
+    """Return the application; see `Service`."""
+    api = new_api("spoof", "gencv spoof", __doc__ or "", settings.door, service.ready)
+
+    @api.post("/v1/check", openapi_extra={"requestBody": BODY})
+    async def check(request: Request) -> dict[str, Any]:
+        """Judge one or many pictures.
+
+        Of many each has its answers or its error; where none can be judged the first one's error is the answer.
+        """
+        began = time.perf_counter()
+        images, options = await read(request, settings.door.max_images)
+        names = options.bundles or settings.default or list(settings.bundles)
+        for name in names:
+            if name not in settings.bundles:
+                raise UnknownName("bundle", name, settings.bundles)
+        results = await asyncio.gather(*(judged(service, name, data, names, options) for name, data in images))
+        failed = [result["error"] for result in results if result["error"]]
+        if len(failed) == len(results):
+            raise failed[0]
+        for result in results:
+            if result["error"]:
+                status, code = errors.status_of(result["error"])
+                result["error"] = errors.body(status, code, str(result["error"]), "image")["error"]
+        took_ms = round((time.perf_counter() - began) * 1000, 1)
+        return {"id": request.state.request_id, "results": results, "timing_ms": {"total": took_ms}}
+
+    return api
+
+
+async def judged(service: Service, name: str, data: bytes, bundles: Sequence[str], options: Options) -> dict[str, Any]:
+    """Return one picture's result; its `error` is a GencvError or None."""
+    origin = asyncio.ensure_future(service.provenance(data)) if options.provenance else None
+    try:
+        found = await asyncio.gather(*(service.check(each, data, options.faces, options.reencode) for each in bundles))
+        provenance = await origin if origin else None
+    except (BadImage, GencvError) as error:
+        if origin:
+            origin.cancel()
+        if isinstance(error, errors.Busy):
+            raise  # nothing is wrong with the picture
+        return {"name": name, "id": None, "answers": [], "provenance": None, "error": error}
+    answers = [
+        {"bundle": each, "digest": one["digest"], **answer}
+        for each, one in zip(bundles, found, strict=True)
+        for answer in one["answers"]
+    ]
+    for answer in answers:
+        verdicts().inc(tags={"task": answer["task"], "label": answer["label"]})
+    id = answers[0]["id"]
+    timing = {each: one["timing_ms"] for each, one in zip(bundles, found, strict=True)}
+    return {"name": name, "id": id, "answers": answers, "provenance": provenance, "error": None, "timing_ms": timing}
+
+
+async def read(request: Request, max_images: int) -> tuple[list[tuple[str, bytes]], Options]:
+    """Return the pictures and the choices of a request, in a form or in JSON. Raises Refused."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with request.form(max_files=max_images + 1) as form:
+            images = await pictures.from_form(form, "image", max_images)
+            given: dict[str, Any] = {}
+            for name, value in form.multi_items():
+                field = name.removesuffix("[]")
+                if field == "bundles":
+                    given.setdefault(field, []).append(value)
+                elif field != "image":
+                    given[field] = value
+        return images, validated(Options, given)
+    if kind == "application/json":
+        whole = validated(JsonOptions, await request.body())
+        texts = [whole.image] if isinstance(whole.image, str) else whole.image
+        return pictures.from_base64(texts, "image", max_images), whole
+    raise errors.Refused(415, "unsupported_media_type", "Send multipart/form-data or application/json.")
+
+
+def validated(model: type[Any], given: dict[str, Any] | bytes) -> Any:
+    """Read what a request says. Raises Refused."""
+    try:
+        return model.model_validate_json(given) if isinstance(given, bytes) else model.model_validate(given)
+    except ValidationError as error:
+        raise errors.refusal_of(error) from None
+
+
+class Detectors:
+    """Bundles, each loaded when it is first asked for, and their batches."""
+
+    def __init__(self, settings: SpoofSettings) -> None:
+        from gencv.images.decode import Limits
+
+        self.settings = settings
+        self.limits = Limits(
+            max_bytes=int(settings.door.max_body_mb * 2**20), max_pixels=int(settings.door.max_megapixels * 1e6)
+        )
+
+    @serve.multiplexed(max_num_models_per_replica=MAX_LOADED)
+    async def loaded(self, name: str) -> Any:
+        from gencv.services.spoof import open_checker
+
+        checker = await asyncio.to_thread(
+            open_checker, self.settings.bundles[name], threshold=self.settings.threshold, limits=self.limits
+        )
+        batch = Batcher(checker.judge, self.settings.replicas.max_batch, on_batch=noted)
+        return checker, batch
+
+    async def check(self, data: bytes, faces: str, reencode: bool) -> dict[str, Any]:
+        checker, batch = await self.loaded(serve.get_multiplexed_model_id())
+        began = time.perf_counter()
+        subject = await asyncio.to_thread(checker.examine, data, faces=faces, reencode=reencode)
+        examined = time.perf_counter()
+        answers = await batch(subject)
+        times = {"examine": examined - began, "judge": time.perf_counter() - examined}
+        for stage, took_s in times.items():
+            stages().observe(took_s, {"application": "spoof", "stage": stage})
+        timing = {stage: round(took_s * 1000, 1) for stage, took_s in times.items()}
+        return {"answers": answers, "digest": checker.digest, "timing_ms": timing}
+
+    async def provenance(self, data: bytes) -> dict[str, Any]:
+        from gencv.provenance import stamp
+
+        found = await asyncio.to_thread(stamp.read, data)
+        return found.to_dict()
+
+    async def digest(self) -> str:
+        checker, _ = await self.loaded(serve.get_multiplexed_model_id())
+        digest: str = checker.digest
+        return digest
+
+
+def noted(size: int) -> None:
+    batch_sizes().observe(size, {"application": "spoof"})
+
+
+class Remote:
+    """The `Service` behind a handle."""
+
+    def __init__(self, detectors: DeploymentHandle, settings: SpoofSettings) -> None:
+        self.detectors, self.settings = detectors, settings
+
+    async def check(self, bundle: str, data: bytes, faces: str, reencode: bool) -> dict[str, Any]:
+        found: dict[str, Any] = await call(self.detectors, "check", data, faces, reencode, multiplexed_model_id=bundle)
+        return found
+
+    async def provenance(self, data: bytes) -> dict[str, Any]:
+        found: dict[str, Any] = await call(self.detectors, "provenance", data)
+        return found
+
+    async def ready(self) -> dict[str, Any]:
+        names = self.settings.default or list(self.settings.bundles)
+        digests = [await call(self.detectors, "digest", multiplexed_model_id=name) for name in names]
+        return {"bundles": dict(zip(names, digests, strict=True))}
+
+
+@serve.ingress()  # late-bound: the application is made in the replica
+class Spoof:
+    """The API, in a process without a model."""
+
+    def __init__(self, detectors: DeploymentHandle, settings: SpoofSettings) -> None:
+        self.service, self.settings = Remote(detectors, settings), settings
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_api(self.service, self.settings)
+
+
+def build(args: SpoofSettings) -> Application:
+    """Return the application for Serve, as serving/config.yaml names it."""
+    settings = args.from_environment("GENCV_SPOOF_")
+    detectors = serve.deployment(name="detectors", **settings.replicas.options())(Detectors).bind(settings)
+    return serve.deployment(name="spoof", **settings.api_options())(Spoof).bind(detectors, settings)
+
+
+BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["image"],
+                "properties": {
+                    "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                    **Options.model_json_schema()["properties"],
+                },
+            }
+        },
+        "application/json": {"schema": JsonOptions.model_json_schema()},
+    },
+}
+"""What `read` takes, for the OpenAPI page."""
