@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import errors
@@ -44,7 +44,10 @@ def new_api(scope: str, title: str, description: str, door: Door, ready: Ready) 
 
 
 class Noted:
-    """ASGI middleware: an id for each request, in its answer and its log line; its time into the metrics."""
+    """ASGI middleware: an id for each request, in its log line; its time into the metrics.
+
+    The id is Serve's own, which its proxy makes where a client gives none, and puts into the answer's `x-request-id`.
+    """
 
     def __init__(self, app: ASGIApp, name: str) -> None:
         self.app, self.name = app, name
@@ -60,9 +63,7 @@ class Noted:
 
         async def noted(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+            status = message.get("status", status)
             await send(message)
 
         try:

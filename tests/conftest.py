@@ -7,6 +7,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
@@ -35,6 +36,39 @@ def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from painters import save_sd
 
     return save_sd(tmp_path_factory.mktemp("painter") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def save_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Save a bundle that says something, fitted on nothing real: save_bundle(crop) -> its folder."""
+    import numpy as np
+    from fakes import blobs
+
+    from gencv.evaluate.thresholds import Threshold
+    from gencv.images.preprocess import Preprocessing
+    from gencv.models import bundle
+    from gencv.models.detectors import ProbeDetector
+    from gencv.models.encoders import load_encoder
+    from gencv.models.probes import Labelled, fit_probe
+
+    threshold = Threshold("eer", 0.5, 0.1, 0.1, 30, 30)
+    data = blobs(60, 0)
+    wide = Labelled(np.pad(data.vectors, ((0, 0), (0, 1280 - 32))), data.labels)
+    encoder, probe = load_encoder("starter-features", device="cpu"), fit_probe("mlp", wide, wide, seed=0)
+
+    def save(crop: str) -> Path:
+        made = ProbeDetector(
+            encoder=encoder,
+            probe=probe,
+            task="generated",
+            preprocessing=Preprocessing(crop=crop, margin=2.0),
+            thresholds={"eer": asdict(threshold)},
+        )
+        folder = tmp_path_factory.mktemp("bundle") / crop
+        bundle.save(made, str(folder), training={"manifest": "none"}, metrics={})
+        return folder
+
+    return save
 
 
 @pytest.fixture

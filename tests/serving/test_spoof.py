@@ -67,7 +67,7 @@ def test_one_picture_in_a_form(here: TestClient, judge: Judge) -> None:
     assert result["answers"] == [
         {"bundle": "one", "digest": "of one", "id": "a", "task": "spoof", "label": "live", "score": 0.25}
     ]
-    assert result["provenance"] == {"found": []} and answer.json()["id"] == answer.headers["x-request-id"]
+    assert result["provenance"] == {"found": []} and len(answer.json()["id"]) == 32
     assert judge.asked == [("one", b"a", "largest", False)]
 
 
