@@ -34,6 +34,8 @@ class SpoofSettings(Settings):
 
     bundles: dict[str, str] = Field(min_length=1)
     """Names and folders of bundles; a request names one of these, and nothing else is ever opened."""
+    galleries: dict[str, str] = Field(default_factory=dict)
+    """For some of the bundles the embeddings that they were fitted on, which explain=neighbours shows."""
     default: tuple[str, ...] = ()
     """Those that judge where a request names none; () is all of them."""
     threshold: str = "eer"
@@ -51,6 +53,8 @@ class Options(BaseModel):
     """Which faces a bundle for faces judges."""
     reencode: bool = True
     """Judge three re-encodings too: a verdict that they turn is uncertain."""
+    explain: tuple[Literal["attention", "neighbours"], ...] = ()
+    """Pictures of why, beside each answer: a map of where the detector looks, the nearest training pictures."""
     provenance: bool = True
     """Read what the file says of its origin. It stands beside the score and does not change it."""
 
@@ -65,7 +69,7 @@ class JsonOptions(Options):
 class Service(Protocol):
     """Who judges; `Detectors` behind a handle, or a fake."""
 
-    async def check(self, bundle: str, data: bytes, faces: str, reencode: bool) -> dict[str, Any]:
+    async def check(self, bundle: str, data: bytes, options: Options) -> dict[str, Any]:
         """Return the `answers` of one bundle and the `timing_ms` of its steps. Raises BadImage or BadInput."""
         ...
 
@@ -108,7 +112,7 @@ async def judged(service: Service, name: str, data: bytes, bundles: Sequence[str
     """Return one picture's result; its `error` is a GencvError or None."""
     origin = asyncio.ensure_future(service.provenance(data)) if options.provenance else None
     try:
-        found = await asyncio.gather(*(service.check(each, data, options.faces, options.reencode) for each in bundles))
+        found = await asyncio.gather(*(service.check(each, data, options) for each in bundles))
         provenance = await origin if origin else None
     except (BadImage, GencvError) as error:
         if origin:
@@ -137,7 +141,7 @@ async def read(request: Request, max_images: int) -> tuple[list[tuple[str, bytes
             given: dict[str, Any] = {}
             for name, value in form.multi_items():
                 field = name.removesuffix("[]")
-                if field == "bundles":
+                if field in ("bundles", "explain"):
                     given.setdefault(field, []).append(value)
                 elif field != "image":
                     given[field] = value
@@ -173,18 +177,26 @@ class Detectors:
         from gencv.services.spoof import open_checker
 
         checker = await asyncio.to_thread(
-            open_checker, self.settings.bundles[name], threshold=self.settings.threshold, limits=self.limits
+            open_checker,
+            self.settings.bundles[name],
+            threshold=self.settings.threshold,
+            limits=self.limits,
+            gallery=self.settings.galleries.get(name, ""),
         )
         batch = Batcher(checker.judge, self.settings.replicas.max_batch, on_batch=noted)
         return checker, batch
 
-    async def check(self, data: bytes, faces: str, reencode: bool) -> dict[str, Any]:
+    async def check(self, data: bytes, options: Options) -> dict[str, Any]:
         checker, batch = await self.loaded(serve.get_multiplexed_model_id())
         began = time.perf_counter()
-        subject = await asyncio.to_thread(checker.examine, data, faces=faces, reencode=reencode)
+        subject = await asyncio.to_thread(checker.examine, data, faces=options.faces, reencode=options.reencode)
         examined = time.perf_counter()
         answers = await batch(subject)
         times = {"examine": examined - began, "judge": time.perf_counter() - examined}
+        if options.explain:
+            why = await asyncio.to_thread(checker.explain, subject, options.explain)
+            answers = [answer | {"explanations": one} for answer, one in zip(answers, why, strict=True)]
+            times["explain"] = time.perf_counter() - examined - times["judge"]
         for stage, took_s in times.items():
             stages().observe(took_s, {"application": "spoof", "stage": stage})
         timing = {stage: round(took_s * 1000, 1) for stage, took_s in times.items()}
@@ -212,8 +224,8 @@ class Remote:
     def __init__(self, detectors: DeploymentHandle, settings: SpoofSettings) -> None:
         self.detectors, self.settings = detectors, settings
 
-    async def check(self, bundle: str, data: bytes, faces: str, reencode: bool) -> dict[str, Any]:
-        found: dict[str, Any] = await call(self.detectors, "check", data, faces, reencode, multiplexed_model_id=bundle)
+    async def check(self, bundle: str, data: bytes, options: Options) -> dict[str, Any]:
+        found: dict[str, Any] = await call(self.detectors, "check", data, options, multiplexed_model_id=bundle)
         return found
 
     async def provenance(self, data: bytes) -> dict[str, Any]:

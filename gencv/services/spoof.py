@@ -21,6 +21,7 @@ from gencv.images.decode import Limits, decode
 from gencv.images.faces import Face, find_faces
 from gencv.models import bundle
 from gencv.models.detectors import Detector
+from gencv.services.why import EXPLANATIONS, Gallery, open_gallery
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Checker:
     digest: str
     limits: Limits = field(default_factory=Limits)
     """What a picture may be."""
+    gallery: Gallery | None = None
+    """Its training pictures, for those nearest to what is judged."""
 
     @property
     def cuts_faces(self) -> bool:
@@ -78,6 +81,13 @@ class Checker:
         """Judge one file. Raises BadImage or BadInput."""
         return self.judge([self.examine(data, faces=faces, reencode=reencode)])[0]
 
+    def explain(self, subject: Subject, kinds: Sequence[str]) -> list[dict[str, Any]]:
+        """Say why of each of a file's faces, beside its line. kinds: keys of EXPLANATIONS. Raises NotSupported."""
+        return [
+            {kind: EXPLANATIONS[kind](self.gallery, self.detector, subject.id, picture.views[0]) for kind in kinds}
+            for picture in subject.pictures
+        ]
+
     def _line(self, id: str, face: Face | None, judged: Judged) -> dict[str, Any]:
         detector = self.detector
         verdict = asdict(judge(judged, self.threshold, detector.band, detector.labels, id=id))
@@ -88,10 +98,17 @@ class Checker:
         return line | ({"face": asdict(face)} if face else {})
 
 
-def open_checker(folder: str, *, threshold: str = "eer", device: str = "auto", limits: Limits | None = None) -> Checker:
-    """Open a bundle. threshold: which of the bundle's. Raises BadInput, BrokenBundle, or ModelUnavailable."""
+def open_checker(
+    folder: str, *, threshold: str = "eer", device: str = "auto", limits: Limits | None = None, gallery: str = ""
+) -> Checker:
+    """Open a bundle. Raises BadInput, BrokenBundle, NotSupported, or ModelUnavailable.
+
+    threshold: which of the bundle's. gallery: the embeddings that it was fitted on, for the nearest pictures.
+    """
     detector = bundle.load(folder, device=device)
-    return Checker(detector, threshold_of(detector.thresholds, threshold), bundle.digest(folder), limits or Limits())
+    chosen = threshold_of(detector.thresholds, threshold)
+    known = open_gallery(gallery, detector) if gallery else None
+    return Checker(detector, chosen, bundle.digest(folder), limits or Limits(), known)
 
 
 def both(labels: tuple[str, str], score: float) -> dict[str, float]:

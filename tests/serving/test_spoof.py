@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from gencv.core.errors import BadImage, BrokenBundle
 from serving.errors import Busy
 from serving.settings import value_of
-from serving.spoof import SpoofSettings, build_api
+from serving.spoof import Options, SpoofSettings, build_api
 
 Client = Callable[..., TestClient]
 SETTINGS = SpoofSettings(bundles={"one": "/bundles/one", "two": "/bundles/two"}, default=("one",))
@@ -22,8 +22,8 @@ class Judge:
     def __init__(self) -> None:
         self.asked: list[Any] = []
 
-    async def check(self, bundle: str, data: bytes, faces: str, reencode: bool) -> dict[str, Any]:
-        self.asked.append((bundle, data, faces, reencode))
+    async def check(self, bundle: str, data: bytes, options: Options) -> dict[str, Any]:
+        self.asked.append((bundle, data, options))
         if error := ERRORS.get(data):
             raise error
         answer = {"id": data.decode(), "task": "spoof", "label": "live", "score": 0.25}
@@ -68,7 +68,13 @@ def test_one_picture_in_a_form(here: TestClient, judge: Judge) -> None:
         {"bundle": "one", "digest": "of one", "id": "a", "task": "spoof", "label": "live", "score": 0.25}
     ]
     assert result["provenance"] == {"found": []} and len(answer.json()["id"]) == 32
-    assert judge.asked == [("one", b"a", "largest", False)]
+    assert judge.asked == [("one", b"a", Options(reencode=False))]
+
+
+def test_reasons_are_asked_for_by_name(here: TestClient, judge: Judge) -> None:
+    here.post("/v1/check", files=files("a"), data={"explain": ["attention", "neighbours"]})
+    assert judge.asked[0][2].explain == ("attention", "neighbours")
+    assert here.post("/v1/check", files=files("a"), data={"explain": "why"}).json()["error"]["param"] == "explain.0"
 
 
 def test_several_bundles_and_no_provenance_in_json(here: TestClient) -> None:
