@@ -10,18 +10,22 @@ error, and the others go on. docs/mockup.md says what a template and a scene are
 """
 
 import hashlib
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from gencv.core import storage, tables
-from gencv.core.errors import BadInput, UnknownName
+from gencv.core.errors import BadInput, NotSupported, UnknownName
 from gencv.datasets.starter import photograph_at
 from gencv.mockup.render import FITS
-from gencv.mockup.scenes import scene_of
+from gencv.mockup.scenes import Scene, scene_of
+from gencv.mockup.template import Template
 from gencv.mockup.templates import TEMPLATES, template_of
-from gencv.pipelines.mockup import ARTS, make_mockups, products_in
-from gencv.plots.mockup import mockup_report
+from gencv.pipelines import cluster
+from gencv.pipelines.mockup import ARTS, Catalogue, bytes_of, make_mockups
+from gencv.pipelines.products import products_in
+from gencv.plots.mockup import figures_of, mockup_report
+from gencv.provenance import identity
 from gencv.runs.launch import absolute, launch
 from gencv.runs.run import Run
 
@@ -75,49 +79,71 @@ class Config:
 
 
 def main(config: Config, run: Run) -> None:
-    places = list(dict.fromkeys(map(place_of, config.templates)))
+    identity.load()  # before anything is made that could not be signed
+    places = tuple(dict.fromkeys(map(place_of, config.templates)))
     templates = [template_of(place) for place in places]
-    scenes = [scene_of(place) for place in dict.fromkeys(map(file_of, config.scenes))]
+    scenes = tuple(scene_of(place) for place in dict.fromkeys(map(file_of, config.scenes)))
     names = [one.name for one in (*templates, *scenes)]
     if len(set(names)) < len(names):
         raise BadInput(f"Two of --templates and --scenes have one name: {', '.join(names)}; give one of them another.")
     products = products_in([photograph_at(place) for place in config.products])
-    digest = hashlib.blake2b(" ".join(template.digest() for template in templates).encode(), digest_size=16)
-    run.begin(
-        products=tables.content_digest(products.select(["product", "id"]), keys=("product",)),
-        templates=digest.hexdigest(),
-        scenes=hashlib.blake2b(" ".join(scene.digest() for scene in scenes).encode(), digest_size=16).hexdigest(),
-    )
-    table, _ = make_mockups(
-        products,
-        places,
-        run.dir,
+    catalogue = Catalogue(
+        templates=places,
         fit=config.fit,
         art=config.art,
         scenes=scenes,
-        painter=absolute(config.painter) if config.painter.startswith("./") else config.painter,
+        painter=painter_at(config.painter),
         seed=config.seed,
-        device=config.device,
         speed=config.speed,
+        **(computed(config, run, products.num_rows) if scenes else {}),
+    )
+    painter = replace(catalogue, device="cpu").load() if scenes else None
+    painted = {"device": catalogue.device, "threads": str(catalogue.threads)}
+    run.begin(
+        products=tables.content_digest(products.select(["product", "id"]), keys=("product",)),
+        templates=digest_of(templates),
+        scenes=digest_of(scenes),
+        **({"weights": painter.weights(), **painted} if painter else {}),
+    )
+    table = make_mockups(
+        catalogue,
+        products,
+        run.dir,
         address=config.address,
         workers=config.workers,
+        bytes_each=bytes_of(painter) if painter else 0,
     )
     tables.write_table(table, run.path("pictures.parquet"))
     bad = [row for row in table.to_pylist() if row["error"]]
-    shift = np.array(table["colour_shift"].drop_null().to_pylist())
     run.finish(
-        mockup_report(table),
+        mockup_report(table, run.dir, notes=painter.notes if painter else ()),
         counts={
             "products": products.num_rows,
             "templates": names[: len(templates)],
             "scenes": names[len(templates) :],
             "mockups": table.num_rows - len(bad),
         },
-        figures={"median_colour_shift": float(np.median(shift)) if len(shift) else None},
+        figures=figures_of(table),
         bad=[(f"{row['product']} on {row['template']}", row["detail"]) for row in bad],
         total=table.num_rows,
     )
     print(f"Report: {run.path('report.html')}")
+
+
+def computed(config: Config, run: Run, num_products: int) -> dict[str, Any]:
+    """Return the device and the threads of each worker: those that the run began with, so that px stay the same.
+
+    Raises NotSupported for a GPU that is not there.
+    """
+    here = cluster.device_for(config.address)
+    device = run.kept("device", here) if config.device == "auto" else config.device
+    if device == "cuda" and here != "cuda":
+        raise NotSupported(
+            "Scenes are to be painted on a GPU, as --device or the run in --out says, and there is none; on CPUs they "
+            "are painted into a new --out, with --device cpu."
+        )
+    threads = max(1, cluster.num_cpus_here() // num_products)
+    return {"device": device, "threads": int(run.kept("threads", str(threads)))}
 
 
 def place_of(name: str) -> str:
@@ -129,6 +155,15 @@ def place_of(name: str) -> str:
 def file_of(name: str) -> str:
     """Return a scene's name, or its file as an absolute path."""
     return absolute(name) if name.endswith(".json") else name
+
+
+def painter_at(name: str) -> str:
+    """Return a painter's name or hub id, or its folder as an absolute path."""
+    return absolute(name) if "/" in name and storage.exists(absolute(name)) else name
+
+
+def digest_of(things: Sequence[Template] | Sequence[Scene]) -> str:
+    return hashlib.blake2b(" ".join(thing.digest() for thing in things).encode(), digest_size=16).hexdigest()
 
 
 if __name__ == "__main__":

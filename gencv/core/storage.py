@@ -32,7 +32,12 @@ def join(location: str, *names: str) -> str:
 
 def suffix_of(location: str) -> str:
     """Return how a file's name ends, in small letters: "s3://bucket/A.JPG?region=x" -> ".jpg"; "" for no ending."""
-    return Path(_split_options(location)[0]).suffix.lower()
+    return Path(path_of(location)).suffix.lower()
+
+
+def path_of(location: str) -> str:
+    """Return a location without a URI's options: "s3://bucket/a.jpg?region=x" -> "s3://bucket/a.jpg"."""
+    return _split_options(location)[0]
 
 
 def require_no_keys(location: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
+from joblib import cpu_count
 
 from gencv.core.errors import BadInput
 
@@ -89,10 +90,29 @@ def num_gpus() -> int:
     return int(ray.cluster_resources().get("GPU", 0))
 
 
+def device_for(address: str | None) -> str:
+    """Return "cuda" where `map_parts` would infer on GPUs, those of a running cluster or else of this machine."""
+    if is_there(address):
+        return "cuda" if num_gpus() else "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def num_cpus_here() -> int:
+    """Return the CPUs that this process may use, as its affinity and the limit of its container have it."""
+    return int(cpu_count())
+
+
 def num_cpus_of_smallest_node() -> int:
     """Return what one process may ask for and still find a place on any node that has CPUs."""
     counts = (int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
     return min((count for count in counts if count), default=1)
+
+
+def room_for(bytes_each: int) -> int:
+    """Return how many processes of this many bytes find a place in the memory of the cluster's nodes, one at least."""
+    return max(1, sum(int(node["Resources"].get("memory", 0) // bytes_each) for node in ray.nodes() if node["Alive"]))
 
 
 def num_cpus() -> int:

@@ -34,7 +34,7 @@ class PartWork:
     """What to do with `num_parts` parts, and the folder that their results go to.
 
     build: called once in each inference actor, on "cuda" or "cpu" with a number of threads; loads weights. None if
-    there is nothing to infer.
+    there is nothing to infer. bytes_each: memory that a worker on CPUs needs; there are only as many as fit.
     """
 
     name: str
@@ -42,13 +42,14 @@ class PartWork:
     num_parts: int
     prepare: PreparePart
     build: Callable[[str, int], InferPart] | None = None
+    bytes_each: int = 0
 
 
 def map_parts(work: PartWork, *, address: str | None = None, workers: int = 0) -> dict[str, Any]:
     """Do the parts that are not there yet; returns {"parts", "rows", "seconds", "resumed_parts"} of this call.
 
-    workers: inference actors (0: one a GPU, else one a CPU). Connects to the cluster only if there is work for it.
-    Raises GencvError with the sentence of an error of ours in a worker.
+    workers: inference actors, at most (0: one a GPU, else one a CPU). Connects to the cluster only if there is work
+    for it. Raises GencvError with the sentence of an error of ours in a worker.
     """
     done = set(tables.parts_in(work.out_dir))
     todo = [part for part in range(work.num_parts) if part not in done]
@@ -113,7 +114,7 @@ def plan(work: PartWork, todo: list[int], workers: int) -> ray.data.Dataset:
             num_cpus=0,
         )
     cpus = cluster.num_cpus()
-    size = min(workers or cpus, len(todo))
+    size = min(workers or cpus, len(todo), *([cluster.room_for(work.bytes_each)] if work.bytes_each else []))
     threads = max(1, min(cpus // size, cluster.num_cpus_of_smallest_node())) if work.build else 1
     return parts.map(
         WholeActor,  # type: ignore[arg-type]

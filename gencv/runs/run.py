@@ -56,6 +56,17 @@ class Run:
                 f"{self.dir} holds another run: {'; '.join(differing)}. Choose another --out, or repeat its command."
             )
 
+    def kept(self, name: str, now: str) -> str:
+        """Return an input as the run in this folder has it, else as it is now, for `begin`.
+
+        For what must not change while a run goes on, and may be chosen anew for each: the threads of a worker.
+        """
+        try:
+            theirs = json.loads(storage.read_bytes(self.path("config.json")))
+            return str(theirs["inputs"].get(name, now)) if theirs["job"] == self.job else now
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no run yet, or one that `begin` refuses
+            return now
+
     def renew(self, kept: Sequence[str], **inputs: str) -> None:
         """Claim the folder of something that each run of a job brings up to date; `finish` keeps this configuration.
 
@@ -101,8 +112,8 @@ class Run:
             shown = bad[:MAX_BAD_LISTED]
             note = "" if len(bad) == len(shown) else f"The first {len(shown)} of {len(bad)}."
             report.section(
-                "Pictures that could not be read",
-                f"{len(bad)} of {total} pictures gave no answer"
+                "Pictures that failed",
+                f"{len(bad)} of {total} pictures failed"
                 + (
                     "; the next run tries them again."
                     if self.is_renewed

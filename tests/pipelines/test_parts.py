@@ -35,12 +35,17 @@ def test_every_part_is_done_once_and_only_what_is_missing_is_done_again(tmp_path
     assert sum(path.stat().st_mtime_ns != before[path] for path in tmp_path.iterdir()) == 1
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_as_many_actors_as_asked_for_do_the_work(tmp_path: Path, ray_local: str, workers: int) -> None:
-    map_parts(PartWork(name="test", out_dir=str(tmp_path), num_parts=6, prepare=prepare, build=build), workers=workers)
+@pytest.mark.parametrize(("workers", "bytes_each", "most"), [(1, 0, 1), (2, 1, 2), (2, 1 << 60, 1)])
+def test_as_many_actors_as_asked_for_and_as_fit_do_the_work(
+    tmp_path: Path, ray_local: str, workers: int, bytes_each: int, most: int
+) -> None:
+    work = PartWork(
+        name="test", out_dir=str(tmp_path), num_parts=6, prepare=prepare, build=build, bytes_each=bytes_each
+    )
+    map_parts(work, workers=workers)
     done = tables.read_parts(str(tmp_path))
     assert len(done) == 18 and set(done["device"].to_pylist()) == {"cpu"}
-    assert len(set(done["pid"].to_pylist())) <= workers
+    assert len(set(done["pid"].to_pylist())) <= most
 
 
 @pytest.mark.parametrize("given", ["local", None])
