@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers import UNet2DConditionModel as Unet
@@ -111,8 +112,8 @@ def make_sdxl() -> Any:
     return pipeline
 
 
-def painter_of(pipeline: object, speed: Speed | None = None, batch_size: int = 8) -> DiffusionPainter:
-    return DiffusionPainter(Loaded(pipeline, "tiny", "tiny", ()), speed or Speed(), batch_size)
+def painter_of(pipeline: object, speed: Speed | None = None, *, tiled: bool = False) -> DiffusionPainter:
+    return DiffusionPainter(Loaded(pipeline, "tiny", "tiny", ()), speed or Speed(), tiled=tiled)
 
 
 def save_sd(folder: Path, *, brighter: float = 0.0) -> Path:
@@ -134,3 +135,11 @@ def write_lora(path: Path, rank: int = 2) -> None:
         },
         path,
     )
+
+
+def disc(rgb: tuple[int, int, int]) -> np.ndarray:
+    """A disc of one colour on nothing, uint8 RGBA [64, 64, 4]: in the place of an emoji."""
+    found = np.zeros((64, 64, 4), np.uint8)
+    inside = np.hypot(*np.mgrid[-32:32, -32:32]) < 24
+    found[inside] = (*rgb, 255)
+    return found

@@ -85,7 +85,8 @@ class Recipe(Settings):
     num_inference_steps: int = 30
     guidance_scale: float = 7.5
     strength: float | None = None
-    """How far to leave the picture to start from: 0 not at all, 1 wholly. None where there is none to leave."""
+    """How far to leave the picture to start from: from what is enough for one step to 1, wholly. None where there is
+    none to leave."""
     scheduler: str = "default"
     """A name of `SCHEDULERS`; "default" is the painter's own."""
     width: int = 0
@@ -113,6 +114,8 @@ class Picture:
     batch: tuple[int, int] = (0, 1)
     """Its row in the batch that it was painted in, and the size of that. Sums are rounded otherwise in another size, so
     that a byte in many thousands differs by one; who wants the very same bytes paints it at this place again."""
+    tiled: bool = False
+    """Whether it was encoded and decoded in tiles, as memory was short: other bytes than whole."""
 
 
 class Painter(Protocol):
@@ -120,7 +123,7 @@ class Painter(Protocol):
 
     @property
     def name(self) -> str:
-        """The name that `load_painter` takes."""
+        """The name that `load_painter` takes; of a folder the last part of its path."""
         ...
 
     @property

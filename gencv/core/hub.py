@@ -17,6 +17,8 @@ from gencv.core.errors import ModelUnavailable
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0
+FAULTS = (OSError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, ImportError)
+"""What libraries raise over weights that are damaged, of a kind they do not know, or in need of another package."""
 
 
 def models_dir() -> Path:
@@ -66,7 +68,7 @@ def fetch(name: str, folder: Path, build: Callable[[], T], files: str = "its .sa
     logging.disable(logging.ERROR)  # open_clip logs what it then raises
     try:
         return build()
-    except (OSError, RuntimeError, ValueError) as error:
+    except FAULTS as error:
         why = f"the hub gave an error ({type(error).__name__})" if reachable else "the model hub cannot be reached"
         raise ModelUnavailable(f"{name} cannot be had: {why}; put {files} into {folder}.") from None
     finally:

@@ -1,6 +1,5 @@
 """What a recipe, a picture to start from, and a mask must be; asked before any work."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +11,12 @@ from gencv.diffusion.schedulers import require_scheduler
 
 MAX_STEPS = 1_000
 MAX_SIDE_PX = 4_096
+MAX_GUIDANCE = 1_000
 STRENGTH, STRENGTH_OF_MASK = 0.8, 1.0
 """Where a recipe names none: with a picture to start from, and with a mask in it."""
 
 
-def complete(
+def fill_in(
     recipe: Recipe, model: str, size_px: int, init: np.ndarray | None, mask: np.ndarray | None, factor: int
 ) -> Recipe:
     """Fill in what a recipe leaves to the painter, and check it all. Raises BadInput or UnknownName.
@@ -24,7 +24,7 @@ def complete(
     size_px: the side that the painter was trained on. factor: what sides must be divisible by.
     """
     if recipe.model not in ("", model):
-        raise BadInput(f"The recipe is for the painter {recipe.model}, and this is {model}.")
+        raise BadInput(f"The recipe is for the painter {recipe.model!r}, and this is {model!r}.")
     height, width = init.shape[:2] if init is not None else (size_px, size_px)
     strength = recipe.strength
     if init is None and strength is not None:
@@ -53,8 +53,8 @@ def require_numbers(recipe: Recipe) -> None:
     steps, strength, guidance = recipe.num_inference_steps, recipe.strength, recipe.guidance_scale
     if not 1 <= steps <= MAX_STEPS or int(steps) != steps:
         raise BadInput(f"{steps} steps; a whole number from 1 to {MAX_STEPS:,} is accepted.")
-    if not math.isfinite(guidance) or guidance < 0:
-        raise BadInput(f"A guidance scale of {guidance}; 0 or more is accepted, 1 is none.")
+    if not 0 <= guidance <= MAX_GUIDANCE:
+        raise BadInput(f"A guidance scale of {guidance}; from 0 to {MAX_GUIDANCE:,} is accepted, 1 is none.")
     if not 0 <= recipe.seed < 2**63:
         raise BadInput(f"A seed of {recipe.seed}; a whole number from 0 to 2**63 - 1 is accepted.")
     if strength is None:
@@ -62,9 +62,10 @@ def require_numbers(recipe: Recipe) -> None:
     if not 0 <= strength <= 1:
         raise BadInput(f"A strength of {strength}; from 0 to 1 is accepted.")
     if not num_steps_run(steps, strength):
+        least = -(-10_000 // steps) / 10_000  # rounded up, so that it is accepted
         raise BadInput(
-            f"A strength of {strength} leaves none of {steps} steps to run; accepted is {1 / steps:.3g} or more, or "
-            "more steps."
+            f"A strength of {strength} leaves none of {steps} steps to run; accepted is {least:g} or more, or more "
+            "steps."
         )
 
 

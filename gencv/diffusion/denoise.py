@@ -15,7 +15,7 @@ from gencv.core.contracts import Recipe
 from gencv.diffusion.checks import num_steps_run
 from gencv.diffusion.prompts import Encoded
 from gencv.diffusion.reuse import ReusingUnet
-from gencv.diffusion.schedulers import make_scheduler
+from gencv.diffusion.schedulers import steps_of
 
 
 class Stopped(Exception):
@@ -57,14 +57,8 @@ def denoise(
     Raises Stopped where `cancelled` says True before a step.
     """
     recipe, device, dtype = recipes[0], pipeline.unet.device, pipeline.unet.dtype
-    scheduler = make_scheduler(recipe.scheduler, pipeline.scheduler)
+    scheduler, timesteps = laid_out(pipeline, recipe, device)
     generators = [torch.Generator("cpu").manual_seed(one.seed) for one in recipes]
-    scheduler.set_timesteps(recipe.num_inference_steps, device=device)
-    timesteps = scheduler.timesteps
-    skipped = recipe.num_inference_steps - num_steps_run(recipe.num_inference_steps, recipe.strength)
-    timesteps = timesteps[skipped * scheduler.order :]
-    if hasattr(scheduler, "set_begin_index"):  # else looked up by the timestep, of which Karras' spacing has several
-        scheduler.set_begin_index(skipped * scheduler.order)
     factor = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
     shape = (pipeline.vae.config.latent_channels, recipe.height // factor, recipe.width // factor)
     noise = torch.stack([torch.randn(shape, generator=one) for one in generators]).to(device, dtype)
@@ -111,7 +105,10 @@ def conditions(
 
 def num_calls(pipeline: Any, recipe: Recipe) -> int:
     """Return how many times a batch of that recipe asks the UNet; some schedulers ask twice a step."""
-    scheduler = make_scheduler(recipe.scheduler, pipeline.scheduler)
-    scheduler.set_timesteps(recipe.num_inference_steps)
-    run = num_steps_run(recipe.num_inference_steps, recipe.strength)
-    return len(scheduler.timesteps[(recipe.num_inference_steps - run) * scheduler.order :])
+    return len(laid_out(pipeline, recipe, "cpu")[1])
+
+
+def laid_out(pipeline: Any, recipe: Recipe, device: str | torch.device) -> tuple[Any, torch.Tensor]:
+    """Return a recipe's scheduler, before the first of its steps, and their timesteps, [T]."""
+    steps = recipe.num_inference_steps
+    return steps_of(recipe.scheduler, pipeline.scheduler, steps, num_steps_run(steps, recipe.strength), device)

@@ -3,13 +3,15 @@
     starter                           the packaged painter, 64 px, no hub
     sd-2.1, sd-1.5, sdxl ...          an alias: the first of its candidates that can be had, and it is said which
     ORGANISATION/NAME                 a hub id
-    /data/models/painter              a diffusers folder
+    /data/models/painter, ../painter  a diffusers folder: any path that is one
 
 Files come from a local folder if they are there (`models_dir()/diffusers/ID/`, with model_index.json), else from the
 hub. Pickled weights are never read.
 """
 
+import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +19,21 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from gencv.core.errors import BadInput, ModelUnavailable, NotSupported, UnknownName
-from gencv.core.hub import fetch, models_dir
+from gencv.core.hub import FAULTS, fetch, models_dir
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 STARTER_DIR = Path(__file__).with_name("starter")
 FILES = "model_index.json and its folders, as diffusers' save_pretrained writes them with safe_serialization"
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+ASKED = ("class_embed_type", "num_class_embeds", "time_cond_proj_dim", "encoder_hid_dim_type")
+"""What UNets want to be told besides a prompt, as those of StableUnCLIP and LCM do."""
+ADDED = (None, "text", "text_time")
+"""What a prompt alone can add to the time, SDXL's sizes included."""
+Lora = tuple[str, str, float]
+"""The last part of its path, 16 hex digits of its file, and its weight."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class Loaded:
 
     pipeline: Any
     name: str
-    """What was asked for."""
+    """What was asked for; of a folder the last part of its path, as each picture is published with it."""
     taken: str
     """The hub id or folder that was taken for it."""
     notes: tuple[str, ...]
@@ -48,18 +57,22 @@ def load_pipeline(name: str) -> Loaded:
     """
     if name == "starter":
         return Loaded(read_folder(STARTER_DIR), name, name, (f"starter: {LICENCES['starter']}.",))
-    if name.startswith(("/", "./")):
-        return Loaded(read_folder(Path(name)), name, name, ("A folder of yours: its licence is not known here.",))
-    if name not in ALIASES and (not HUB_ID.fullmatch(name) or ".." in name or Path(name).exists()):
-        raise UnknownName(
-            "painter", name, ["starter", *ALIASES, "ORGANISATION/NAME", "/FOLDER or ./FOLDER (diffusers)"]
-        )
+    if name.startswith(("/", "./", "../")) or (name not in ALIASES and os.path.lexists(name)):
+        note = "A folder of yours: its licence is not known here."
+        return Loaded(read_folder(Path(name)), last_part(name), name, (note,))
+    if name not in ALIASES and (not HUB_ID.fullmatch(name) or ".." in name):
+        raise UnknownName("painter", name, ["starter", *ALIASES, "ORGANISATION/NAME", "FOLDER (diffusers)"])
     candidates = ALIASES.get(name, (name,))
     found, taken = first_of(name, candidates)
     said = [f"{name}: took {taken}."] if name in ALIASES else []
     licence = next((LICENCES[one] for one in (taken.removesuffix(" (local)"), name) if one in LICENCES), "")
     said.append(f"{taken}: {licence}." if licence else f"{taken}: its licence is not known here; read it on the hub.")
     return Loaded(found, name, taken, tuple(said))
+
+
+def last_part(path: str | Path) -> str:
+    """Return what a file or folder is called, and nothing of where it lies."""
+    return Path(path).resolve().name
 
 
 def first_of(name: str, candidates: tuple[str, ...]) -> tuple[Any, str]:
@@ -93,20 +106,23 @@ def read_folder(folder: Path) -> Any:
         if not any(folder.glob("unet/*.safetensors")) and "unet" in named:
             raise BadInput(f"{folder}/unet holds no .safetensors file (pickled weights are not read).")
         return open_pipeline(str(folder))
-    except (OSError, RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
+    except FAULTS as error:
         why = str(error).strip().partition("\n")[0]
         raise BadInput(f"{folder} holds no diffusers pipeline that can be loaded: {why}") from None
 
 
 def open_pipeline(place: str) -> Any:
-    """Load with diffusers, whose pipeline class stands in the model_index.json. Raises NotSupported."""
+    """Load with diffusers, whose pipeline class stands in the model_index.json. Raises NotSupported, or a FAULTS."""
     from diffusers import DiffusionPipeline
     from diffusers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    pipeline = DiffusionPipeline.from_pretrained(place, use_safetensors=True, dtype=torch.float32)
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(place, use_safetensors=True, dtype=torch.float32)
+    except SafetensorError as error:
+        raise ValueError(f"a damaged .safetensors file ({error})") from None
     pipeline.set_progress_bar_config(disable=True)
     require_supported(pipeline, place)
     return pipeline
@@ -127,10 +143,19 @@ def require_supported(pipeline: Any, place: str) -> None:
             f"{place} is a {kind} whose UNet reads {inputs} channels for {latents} latent ones (an inpainting or "
             "editing checkpoint); take its text-to-image sibling, which paints into masks as well."
         )
+    asked = [name for name in ASKED if pipeline.unet.config.get(name)]
+    if asked or pipeline.unet.config.get("addition_embed_type") not in ADDED:
+        raise NotSupported(
+            f"{place} is a {kind} whose UNet asks for more than a prompt ({', '.join(asked) or 'addition_embed_type'});"
+            " painters are Stable Diffusion 1.x, 2.x, and XL, and pipelines of the same parts."
+        )
 
 
-def add_lora(pipeline: Any, place: Path, weight: float = 1.0) -> None:
-    """Add a LoRA to a pipeline and merge it. place: a .safetensors file, or a folder with one. Raises BadInput."""
+def add_lora(pipeline: Any, place: Path, weight: float = 1.0) -> Lora:
+    """Add a LoRA to a pipeline, merge it, and return it. Raises BadInput.
+
+    place: a .safetensors file, or a folder with one.
+    """
     files = sorted(place.glob("*.safetensors")) if place.is_dir() else [place]
     if len(files) != 1 or files[0].suffix != ".safetensors" or not files[0].is_file():
         raise BadInput(f"{place} must be, or hold, one .safetensors file; pickled weights are not read.")
@@ -138,9 +163,11 @@ def add_lora(pipeline: Any, place: Path, weight: float = 1.0) -> None:
         pipeline.load_lora_weights(str(files[0].parent), weight_name=files[0].name, use_safetensors=True)
         pipeline.fuse_lora(lora_scale=weight)
         pipeline.unload_lora_weights()
-    except (OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
+        digest = hashlib.blake2b(files[0].read_bytes(), digest_size=8).hexdigest()
+    except (*FAULTS, SafetensorError) as error:
         why = str(error).strip().partition("\n")[0]
         raise BadInput(f"{files[0]} is no LoRA of this painter: {why}") from None
+    return last_part(place), digest, float(weight)
 
 
 ALIASES: dict[str, tuple[str, ...]] = {

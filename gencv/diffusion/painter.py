@@ -8,35 +8,27 @@ picture is the one that it is alone: within 1e-5 in fp32 on a CPU before it is r
 Masks need no inpainting checkpoint: outside of them the latents are put back after every step, and the pixels at last.
 """
 
-import hashlib
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
 
 from gencv.core.contracts import CONTENT_FILTERED, DONE, Picture, Recipe
-from gencv.core.errors import BadInput, OutOfMemory
+from gencv.core.errors import BadInput, NotSupported, OutOfMemory
 from gencv.core.hub import weights_digest
-from gencv.diffusion.checks import complete, require_init
+from gencv.diffusion.checks import fill_in
 from gencv.diffusion.denoise import Start, Stopped, batch_key, denoise, num_calls
-from gencv.diffusion.loading import Loaded, add_lora, load_pipeline
+from gencv.diffusion.loading import Loaded, Lora, add_lora, load_pipeline
 from gencv.diffusion.prompts import Prompts, denied
-from gencv.diffusion.speed import Speed, find_speed
+from gencv.diffusion.schedulers import require_steps
+from gencv.diffusion.speed import Speed, find_device, find_speed
+from gencv.diffusion.starts import Init, Starts, can_tile, decode, starts_for
 
 BATCH_SIZE = 8
 PARTS_WITH_WEIGHTS = ("unet", "vae", "text_encoder", "text_encoder_2")
-MAX_STARTS = 64
-"""Pictures to start from whose latents are kept."""
-
-
-Init = np.ndarray | Sequence[np.ndarray] | None
-"""What to start from: one picture for all recipes, one for each, or none."""
 
 
 def load_painter(
@@ -46,38 +38,53 @@ def load_painter(
     speed: str | Speed = "exact",
     loras: Sequence[tuple[Path, float]] = (),
     batch_size: int = BATCH_SIZE,
+    tiled: bool = False,
 ) -> "DiffusionPainter":
     """Return the painter of that name: `starter`, an alias, a hub id, or the path of a diffusers folder.
 
     device: "auto" is the GPU where there is one. speed: a name of SPEEDS, or one of your own. loras: files or folders
-    and their weights. What was taken and its licence is logged, and stands in `notes`.
+    and their weights. tiled: encode and decode in tiles, as a picture with `Picture.tiled` was for lack of memory.
+    What was taken and its licence is logged, and stands in `notes`.
     Raises UnknownName, ModelUnavailable, BadInput, or NotSupported (`load_pipeline`).
     """
     chosen = find_speed(speed) if isinstance(speed, str) else speed
     if batch_size < 1:
         raise BadInput(f"A batch size of {batch_size}; 1 or more is accepted.")
+    place = find_device(device)
     loaded = load_pipeline(name)
-    for place, weight in loras:
-        add_lora(loaded.pipeline, place, weight)
-    chosen.apply(loaded.pipeline, ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    merged = tuple(add_lora(loaded.pipeline, file, weight) for file, weight in loras)
+    chosen.apply(loaded.pipeline, place)
     for note in loaded.notes:
         logging.getLogger(__name__).warning(note)
-    return DiffusionPainter(loaded, chosen, batch_size)
+    return DiffusionPainter(loaded, chosen, batch_size, loras=merged, tiled=tiled)
 
 
 class DiffusionPainter:
-    """A `Painter`. Threads may share one: nothing of a batch outlives it but encoded prompts and pictures."""
+    """A `Painter`. Threads may share one: all that outlives a batch are encoded prompts and pictures, and where memory
+    was short, a smaller `batch_size`. Sums over a smaller batch may round otherwise; `Picture.batch` says the real one.
+    """
 
-    def __init__(self, loaded: Loaded, speed: Speed, batch_size: int = BATCH_SIZE) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        speed: Speed,
+        batch_size: int = BATCH_SIZE,
+        *,
+        loras: tuple[Lora, ...] = (),
+        tiled: bool = False,
+    ) -> None:
+        """loras: those that are merged into the weights. tiled: see `load_painter`. Raises NotSupported for it."""
         self.name, self.notes, self.taken = loaded.name, loaded.notes, loaded.taken
         self.pipeline, self.speed, self.batch_size = loaded.pipeline, speed, batch_size
-        self.prompts = Prompts(loaded.pipeline)
+        self.loras, self.tiled = loras, tiled
+        if tiled and not hasattr(self.pipeline.vae, "use_tiling"):
+            raise NotSupported(f"The autoencoder of {self.name} cannot work in tiles.")
+        self.prompts, self.starts = Prompts(loaded.pipeline), Starts(loaded.pipeline)
         scale = 2 ** (len(self.pipeline.vae.config.block_out_channels) - 1)
         self.size_px = int(self.pipeline.unet.config.sample_size) * scale
         # Latents that the UNet can halve without a remainder, and 8, which every tool for these pipelines asks for.
         self.factor = max(8, scale)
-        self.starts: OrderedDict[str, torch.Tensor] = OrderedDict()
-        self.lock = Lock()
+        self.spread: set[tuple[str, int]] = set()  # schedulers and steps that go together, which takes ms to find out
 
     def weights(self) -> str:
         """Digest all weights, with merged LoRAs; takes a second a GB."""
@@ -91,10 +98,14 @@ class DiffusionPainter:
 
     def complete(self, recipes: Sequence[Recipe], *, init: Init = None, mask: np.ndarray | None = None) -> list[Recipe]:
         """Fill in what recipes leave open, without work. Raises BadInput or UnknownName at the first that cannot be."""
-        return [
-            complete(one, self.name, self.size_px, start, mask, self.factor)
-            for one, start in zip(recipes, starts_for(recipes, init, mask), strict=True)
-        ]
+        done = []
+        for one, start in zip(recipes, starts_for(len(recipes), init, mask), strict=True):
+            whole = fill_in(one, self.name, self.size_px, start, mask, self.factor)
+            if (asked := (whole.scheduler, whole.num_inference_steps)) not in self.spread:
+                require_steps(whole.scheduler, self.pipeline.scheduler, whole.num_inference_steps)
+                self.spread.add(asked)
+            done.append(whole)
+        return done
 
     def paint(
         self,
@@ -110,7 +121,7 @@ class DiffusionPainter:
         Raises OutOfMemory, as it goes, where a single picture does not fit.
         """
         done = self.complete(recipes, init=init, mask=mask)
-        inits = starts_for(recipes, init, mask)
+        inits = starts_for(len(recipes), init, mask)
         return self._paint(done, inits, mask, on_step or (lambda step, steps: None), cancelled or (lambda: False))
 
     def _paint(
@@ -157,11 +168,14 @@ class DiffusionPainter:
         mask: np.ndarray | None,
         progress: "Progress",
         cancelled: Callable[[], bool],
+        tiled: bool = False,
     ) -> list[Picture]:
-        """Paint one batch; where memory is short, in halves, and then decode in tiles. Raises OutOfMemory."""
-        before = progress.done
+        """Paint one batch; where memory is short, in halves, and a single picture in tiles. Raises OutOfMemory."""
+        before, tiled = progress.done, tiled or self.tiled
         try:
-            pixels = self._pixels(recipes, self._start(inits, mask), progress, cancelled)
+            with self.speed.numbers():
+                start = self.starts.encode(inits, mask, tiled=tiled)
+                pixels = self._pixels(recipes, start, progress, cancelled, tiled)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -172,23 +186,21 @@ class DiffusionPainter:
             progress.done = before
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            middle = len(recipes) // 2
-            vae = self.pipeline.vae
-            if middle:
+            if middle := len(recipes) // 2:
                 self.batch_size = max(1, min(self.batch_size, middle))
                 return [
                     one
                     for part in (slice(middle), slice(middle, None))
                     for one in self._batch(recipes[part], inits[part], mask, progress, cancelled)
                 ]
-            if not vae.use_tiling:
-                vae.enable_tiling()
-                return self._batch(recipes, inits, mask, progress, cancelled)
+            if not tiled and can_tile(self.pipeline.vae):
+                return self._batch(recipes, inits, mask, progress, cancelled, tiled=True)
             size = f"{recipes[0].width} x {recipes[0].height}"
             raise OutOfMemory(
                 f"A picture of {size} px does not fit into memory, alone and in tiles; ask for a smaller one."
             )
-        images = [to_bytes(one) for one in pixels]
+        require_finite(pixels, recipes, self.speed.dtype)
+        images = [as_uint8(one) for one in pixels]
         if mask is not None:
             images = [
                 one if init is None else np.where(mask[..., None], one, init)
@@ -196,12 +208,17 @@ class DiffusionPainter:
             ]
         filtered = self._filtered(images)
         return [
-            self._picture(recipe, None if bad else image, (row, len(recipes)))
+            self._picture(recipe, None if bad else image, (row, len(recipes)), tiled)
             for row, (recipe, image, bad) in enumerate(zip(recipes, images, filtered, strict=True))
         ]
 
     def _pixels(
-        self, recipes: list[Recipe], start: Start | None, progress: "Progress", cancelled: Callable[[], bool]
+        self,
+        recipes: list[Recipe],
+        start: Start | None,
+        progress: "Progress",
+        cancelled: Callable[[], bool],
+        tiled: bool = False,
     ) -> np.ndarray:
         """Return float32 [B, H, W, 3] from 0 to 1."""
         latents = denoise(
@@ -214,39 +231,7 @@ class DiffusionPainter:
             on_step=lambda: progress.add(len(recipes)),
             cancelled=cancelled,
         )
-        return decode(self.pipeline.vae, latents)
-
-    @torch.inference_mode()
-    def _start(self, inits: list[np.ndarray | None], mask: np.ndarray | None) -> Start | None:
-        given = [init for init in inits if init is not None]
-        if not given:
-            return None
-        latents = torch.stack([self._latents(init) for init in given])
-        if mask is None:
-            return Start(latents, None)
-        side = mask.shape[0] // latents.shape[-2], mask.shape[1] // latents.shape[-1]
-        touched = torch.nn.functional.max_pool2d(torch.from_numpy(mask.copy())[None, None].float(), side)
-        return Start(latents, touched.to(latents))
-
-    def _latents(self, init: np.ndarray) -> torch.Tensor:
-        """Encode a picture to start from, [C, h, w], once: the mean, as a draw would need a seed of its own."""
-        key = hashlib.blake2b(init.tobytes(), digest_size=16).hexdigest() + str(init.shape)
-        with self.lock:
-            if key in self.starts:
-                self.starts.move_to_end(key)
-                return self.starts[key]
-        vae = self.pipeline.vae
-        pixels = torch.from_numpy(init.copy()).permute(2, 0, 1)[None].float().div(127.5).sub(1)
-        found = vae.encode(pixels.to(vae.device, vae.dtype))
-        mean = found.latent_dist.mean if hasattr(found, "latent_dist") else found.latents
-        latents: torch.Tensor = ((mean - (vae.config.get("shift_factor") or 0)) * vae.config.scaling_factor).to(
-            self.pipeline.unet.dtype
-        )[0]
-        with self.lock:
-            self.starts[key] = latents
-            if len(self.starts) > MAX_STARTS:
-                self.starts.popitem(last=False)
-        return latents
+        return decode(self.pipeline.vae, latents, tiled=tiled)
 
     def _filtered(self, images: list[np.ndarray]) -> list[bool]:
         """Ask the pipeline's safety checker, where it has one."""
@@ -262,10 +247,10 @@ class DiffusionPainter:
             )
         return [bool(one) for one in found[1]]
 
-    def _picture(self, recipe: Recipe, image: np.ndarray | None, batch: tuple[int, int]) -> Picture:
+    def _picture(self, recipe: Recipe, image: np.ndarray | None, batch: tuple[int, int], tiled: bool) -> Picture:
         if image is None:
             return Picture(None, recipe, CONTENT_FILTERED, ("Painted and not shown: its safety checker objects.",))
-        return Picture(image, recipe, DONE, self.notes_on(recipe), batch)
+        return Picture(image, recipe, DONE, self.notes_on(recipe), batch, tiled)
 
     def notes_on(self, recipe: Recipe) -> tuple[str, ...]:
         """Return a sentence for each of a recipe's texts that is too long for the text encoder."""
@@ -276,19 +261,6 @@ class DiffusionPainter:
             for what, text in texts.items()
             if (rest := self.prompts.cut(text))
         )
-
-
-def starts_for(recipes: Sequence[Recipe], init: Init, mask: np.ndarray | None) -> list[np.ndarray | None]:
-    """Return the picture that each recipe starts from. Raises BadInput for pictures or a mask that are none."""
-    if isinstance(init, list | tuple):
-        if len(init) != len(recipes):
-            raise BadInput(f"{len(init)} pictures to start from for {len(recipes)} recipes; one for each is accepted.")
-        inits = list(init)
-    else:
-        inits = [init] * len(recipes)
-    for one in {id(one): one for one in inits}.values():
-        require_init(one, mask)
-    return inits
 
 
 class Progress:
@@ -316,26 +288,23 @@ def groups(recipes: Sequence[Recipe], rows: Sequence[int]) -> list[list[int]]:
     return list(found.values())
 
 
-@torch.inference_mode()
-def decode(vae: Any, latents: torch.Tensor) -> np.ndarray:
-    """Return the pixels of latents [B, C, h, w]: float32 [B, H, W, 3] from 0 to 1."""
-    whole = latents.to(vae.dtype) / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0)
-    pixels = vae.decode(whole, return_dict=False)[0].float().add(1).div(2).clamp(0, 1)
-    return np.asarray(pixels.permute(0, 2, 3, 1).cpu().numpy())
+def require_finite(pixels: np.ndarray, recipes: Sequence[Recipe], dtype: str) -> None:
+    """Raise BadInput for numbers that are none, [B, H, W, 3], which would be a black picture."""
+    for one, recipe in zip(pixels, recipes, strict=True):
+        if not np.isfinite(one).all():
+            other = "a speed of fp32 or bf16" if dtype == "fp16" else "another scheduler, or other steps or guidance"
+            raise BadInput(
+                f"The painter's numbers overflowed in {recipe.num_inference_steps:,} steps of the scheduler "
+                f"{recipe.scheduler} in {dtype}; take {other}."
+            )
 
 
-def to_bytes(pixels: np.ndarray) -> np.ndarray:
-    """Float [H, W, 3] from 0 to 1 -> uint8. NaN, as of an overflow, is BadInput and not black."""
-    if not np.isfinite(pixels).all():
-        raise BadInput("The painter's numbers overflowed; take a speed of another dtype than fp16.")
+def as_uint8(pixels: np.ndarray) -> np.ndarray:
+    """Float [H, W, 3] from 0 to 1 -> uint8."""
     return np.asarray((pixels * 255).round().astype(np.uint8))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether memory was short, on a GPU or in the machine."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def with_seeds(recipe: Recipe, count: int) -> list[Recipe]:
-    """Return `count` recipes of which picture i has the seed of the recipe plus i."""
-    return [replace(recipe, seed=recipe.seed + number) for number in range(count)]
+    said = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")  # the last of cuBLAS and cuDNN
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in said)

@@ -4,6 +4,7 @@ Source: Ma et al. 2023, DeepCache, arXiv:2312.00858. Choice: the cut lies before
 reuses runs the first down block and the last up block alone.
 """
 
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -30,8 +31,11 @@ class ReusingUnet:
             made: torch.Tensor = self.unet(sample, timestep, text, added_cond_kwargs=added, return_dict=False)[0]
             return made
 
+        mine = get_ident()
+
         def keep(block: Any, inputs: Any, named: dict[str, Any]) -> None:
-            self.deep = named["hidden_states"]
+            if get_ident() == mine:  # the block is every thread's, and so is a hook on it
+                self.deep = named["hidden_states"]
 
         hook = self.unet.up_blocks[-1].register_forward_pre_hook(keep, with_kwargs=True)
         try:

@@ -1,11 +1,13 @@
 """How a painter computes: one choice for precision, memory layout, compilation, and the autoencoder's tiles."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import torch
 
-from gencv.core.errors import BadInput, UnknownName
+from gencv.core.errors import BadInput, NotSupported, UnknownName
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -15,7 +17,7 @@ class Speed:
     """A choice of settings. All but `exact` change pixels a little; replaying a picture takes the same choice."""
 
     dtype: str = "fp32"
-    """A name of DTYPES."""
+    """A name of DTYPES. fp32 is that on a GPU too: TF32, in which cuDNN convolves unasked, is off while it paints."""
     channels_last: bool = False
     compile: bool = False
     """Compile the UNet and the autoencoder's decoder: a minute once for every size, faster from then on."""
@@ -50,7 +52,35 @@ class Speed:
             pipeline.unet.compile(dynamic=False)
             pipeline.vae.decoder.compile(dynamic=False)
 
+    def numbers(self) -> AbstractContextManager[object]:
+        """Return what to paint in, for its numbers to be of the dtype."""
+        return FULL_FP32 if self.dtype == "fp32" else nullcontext()
 
+
+class FullFp32:
+    """While any thread is inside, cuDNN computes no fp32 in TF32, which keeps 10 of its 23 bits.
+
+    torch has that setting for a whole process only: the first thread in turns it off, the last one out puts it back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.before = Lock(), 0, False
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.before = torch.backends.cudnn.allow_tf32
+                torch.backends.cudnn.allow_tf32 = False
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                torch.backends.cudnn.allow_tf32 = self.before
+
+
+FULL_FP32 = FullFp32()
 SPEEDS = {
     "exact": Speed(),
     "layout": Speed(channels_last=True),
@@ -60,6 +90,16 @@ SPEEDS = {
     "reusing": Speed(channels_last=True, reuse_interval=3),
 }
 """Choices by name."""
+
+
+def find_device(name: str) -> str:
+    """Return where to compute; "auto" is the GPU where there is one. Raises NotSupported for what is not there."""
+    found = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError):
+        raise NotSupported(f"There is no device {found!r} here; accepted are auto, cpu, and cuda on a GPU.") from None
+    return found
 
 
 def find_speed(name: str) -> Speed:

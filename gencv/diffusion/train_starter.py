@@ -239,14 +239,16 @@ def _draw(art: Art, seed: int, act: str, step: int, row: int) -> tuple[np.ndarra
 @torch.no_grad()
 def encode_pictures(art: Art, network: Any, config: Config) -> tuple[torch.Tensor, list[str]]:
     """Return the training set: latents fp32 [N, 4, 16, 16] and captions, composed once and kept in a file."""
-    path = config.out / f"latents-{config.num_pictures}.safetensors"
+    path = config.out / f"latents-{config.num_pictures}-seed-{config.seed}.safetensors"
     drawn = [rng_for(config.seed, "painter", str(row)) for row in range(config.num_pictures)]
     shown = [art.draw_shown(rng) for rng in drawn]
     captions = [caption_for(one, rng_for(config.seed, "caption", str(row))) for row, one in enumerate(shown)]
     if not path.exists():
         pictures = (art.compose(one, rng) for one, rng in zip(shown, drawn, strict=True))
         found = [network.encode(to_tensor(batch)).latent_dist.mean for batch in batches(pictures, 64)]
-        save_file({"latents": (torch.cat(found) * network.config.scaling_factor).contiguous()}, path)
+        new = config.out / "new-latents.safetensors"
+        save_file({"latents": (torch.cat(found) * network.config.scaling_factor).contiguous()}, new)
+        new.replace(path)
     return load_file(path)["latents"], captions
 
 

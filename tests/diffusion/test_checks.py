@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gencv.core.contracts import Recipe
 from gencv.core.errors import BadInput, UnknownName
-from gencv.diffusion.checks import complete, num_steps_run, require_init
+from gencv.diffusion.checks import fill_in, num_steps_run, require_init
 from gencv.diffusion.painter import DiffusionPainter
 
 INIT = np.zeros((64, 64, 3), np.uint8)
@@ -15,7 +15,7 @@ HOLE = np.ones((64, 64), bool)
 
 
 def filled(init: np.ndarray | None = None, mask: np.ndarray | None = None, **values: Any) -> Recipe:
-    return complete(Recipe(**{"prompt": "a cat", **values}), "tiny", 64, init, mask, 8)
+    return fill_in(Recipe(**{"prompt": "a cat", **values}), "tiny", 64, init, mask, 8)
 
 
 @pytest.mark.parametrize(
@@ -35,16 +35,19 @@ def filled(init: np.ndarray | None = None, mask: np.ndarray | None = None, **val
         ({"guidance_scale": float("nan")}, "guidance scale of nan"),
         ({"guidance_scale": float("inf")}, "guidance scale of inf"),
         ({"guidance_scale": -1}, "guidance scale of -1"),
+        ({"guidance_scale": 10**400}, "from 0 to 1,000 is accepted"),  # more than a float holds
         ({"seed": -1}, "seed of -1"),
         ({"seed": 2**63}, "seed of"),
         ({"scheduler": "ddimm"}, "Unknown scheduler 'ddimm'; known: .*ddim"),
         ({"strength": 0.5}, "without a picture to start from"),
-        ({"model": "sdxl"}, "is for the painter sdxl, and this is tiny"),
+        ({"model": "sdxl"}, "is for the painter 'sdxl', and this is 'tiny'"),
+        ({"model": "\ud800"}, r"painter '\\ud800'"),  # half a character, which no file can hold
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused(values: dict[str, Any], what: str) -> None:
-    with pytest.raises(BadInput, match=what):
+    with pytest.raises(BadInput, match=what) as caught:
         filled(**values)
+    assert str(caught.value).encode()
 
 
 @pytest.mark.parametrize(
@@ -54,12 +57,22 @@ def test_a_recipe_that_cannot_be_is_refused(values: dict[str, Any], what: str) -
         (1.01, "from 0 to 1"),
         (float("nan"), "from 0 to 1"),
         (0.0, "leaves none of 30 steps"),
-        (0.02, "accepted is 0.0333 or more"),
+        (0.02, "accepted is 0.0334 or more"),
+        (10**400, "from 0 to 1"),
     ],
 )
 def test_a_strength_that_cannot_be_is_refused(strength: float, what: str) -> None:
     with pytest.raises(BadInput, match=what):
         filled(INIT, strength=strength)
+
+
+@given(st.integers(1, 1000))
+def test_the_least_strength_that_is_said_is_accepted(steps: int) -> None:
+    with pytest.raises(BadInput, match="leaves none") as caught:
+        filled(INIT, num_inference_steps=steps, strength=0.0)
+    least = float(str(caught.value).split("accepted is ")[1].split()[0])
+    assert num_steps_run(steps, least) == 1
+    assert filled(INIT, num_inference_steps=steps, strength=least).strength == least
 
 
 @given(steps=st.integers(1, 1000), strength=st.floats(0, 1))
@@ -79,7 +92,7 @@ def test_what_is_left_open_is_filled_in() -> None:
     assert filled(INIT, HOLE).strength == 1.0
     assert filled(INIT[:32]).height == 32
     assert filled(width=128).width == 128
-    assert filled() == complete(filled(), "tiny", 64, None, None, 8)
+    assert filled() == fill_in(filled(), "tiny", 64, None, None, 8)
 
 
 @pytest.mark.parametrize(

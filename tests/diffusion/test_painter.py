@@ -1,14 +1,15 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from painters import make_sd, painter_of
+from painters import make_sd, painter_of, write_lora
 
 from gencv.core.contracts import CONTENT_FILTERED, DONE, Recipe
 from gencv.core.errors import BadInput, OutOfMemory
-from gencv.diffusion.painter import DiffusionPainter, Progress, batches, load_painter, with_seeds
+from gencv.diffusion.painter import DiffusionPainter, Progress, batches, is_out_of_memory, load_painter
 from gencv.diffusion.schedulers import OWN, SCHEDULERS
 from gencv.diffusion.speed import Speed
 
@@ -24,9 +25,8 @@ RAMP = np.broadcast_to(np.linspace(0, 255, 16).astype(np.uint8)[:, None, None], 
 def pixels(painter: DiffusionPainter, recipes: list[Recipe], init: np.ndarray | None = None, mask: Any = None) -> Any:
     """Return what is painted before it is rounded, float [B, H, W, 3]."""
     recipes = painter.complete(recipes, init=init, mask=mask)
-    return painter._pixels(
-        recipes, painter._start([init] * len(recipes), mask), Progress(lambda *_: None, 1), lambda: False
-    )
+    start = painter.starts.encode([init] * len(recipes), mask)
+    return painter._pixels(recipes, start, Progress(lambda *_: None, 1), lambda: False)
 
 
 @pytest.mark.parametrize("scheduler", [OWN, *SCHEDULERS])
@@ -79,7 +79,7 @@ def test_it_starts_from_a_picture_as_diffusers_does(sd: DiffusionPainter) -> Non
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]  # int(7 * 0.6)
     pipeline = StableDiffusionImg2ImgPipeline.from_pipe(sd.pipeline)
     pipeline.set_progress_bar_config(disable=True)
-    start = sd._start([RAMP], None)
+    start = sd.starts.encode([RAMP], None)
     assert start is not None and mine is not None
     # Given latents, it takes them as they are; given a picture, it would draw them.
     plain = pipeline(
@@ -152,8 +152,12 @@ def test_the_digest_of_weights_is_of_all_of_them() -> None:
     assert first.weights() != second.weights()
 
 
-def test_seeds_count_up() -> None:
-    assert [one.seed for one in with_seeds(Recipe(prompt="", seed=7), 3)] == [7, 8, 9]
+def test_a_painter_says_which_loras_are_merged(sd_folder: Path, tmp_path: Path) -> None:
+    write_lora(tmp_path / "style.safetensors")
+    painter = load_painter(str(sd_folder), device="cpu", loras=[(tmp_path / "style.safetensors", 0.5)])
+    ((name, digest, weight),) = painter.loras
+    assert (name, len(digest), weight) == ("style.safetensors", 16, 0.5)
+    assert load_painter(str(sd_folder), device="cpu").loras == ()
 
 
 def test_it_stops_before_the_next_step(sd: DiffusionPainter) -> None:
@@ -199,7 +203,7 @@ def test_what_the_safety_checker_objects_to_is_no_picture() -> None:
     painter = painter_of(make_sd())
     painter.pipeline.safety_checker = Objecting()
     painter.pipeline.feature_extractor = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size=8)
-    good, bad = painter.paint(with_seeds(Recipe(prompt="a", num_inference_steps=1), 2))
+    good, bad = painter.paint([Recipe(prompt="a", seed=seed, num_inference_steps=1) for seed in (0, 1)])
     assert good.finish_reason == DONE and good.image is not None and good.image.any()
     assert bad.finish_reason == CONTENT_FILTERED and bad.image is None and bad.notes
 
@@ -211,15 +215,16 @@ def test_short_memory_halves_the_batch_then_tiles_then_says_so(fitting: int, mon
     whole = painter._pixels
     seen = []
 
-    def tight(recipes: list[Recipe], *rest: Any) -> np.ndarray:
+    def tight(recipes: list[Recipe], start: Any, progress: Any, cancelled: Any, tiled: bool) -> np.ndarray:
         seen.append(len(recipes))
-        if len(recipes) > max(fitting, int(painter.pipeline.vae.use_tiling)):
+        if len(recipes) > max(fitting, int(tiled)):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(recipes, *rest)
+        return whole(recipes, start, progress, cancelled, tiled)
 
     monkeypatch.setattr(painter, "_pixels", tight)
-    assert len(list(painter.paint(MIXED))) == 4
-    assert seen == {2: [4, 2, 2], 1: [4, 2, 1, 1, 2, 1, 1], 0: [4, 2, 1, 1, 1, 2, 1, 1]}[fitting]
+    found = list(painter.paint(MIXED))
+    assert [(one.batch[1], one.tiled) for one in found] == [(max(1, fitting), fitting == 0)] * 4
+    assert seen == {2: [4, 2, 2], 1: [4, 2, 1, 1, 2, 1, 1], 0: [4, 2, 1, 1, 1, 1, 2, 1, 1, 1, 1]}[fitting]
 
     def never(*_: Any) -> np.ndarray:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
@@ -227,6 +232,47 @@ def test_short_memory_halves_the_batch_then_tiles_then_says_so(fitting: int, mon
     monkeypatch.setattr(painter, "_pixels", never)
     with pytest.raises(OutOfMemory, match="16 x 16 px does not fit"):
         list(painter.paint(MIXED[:1]))
+
+
+@pytest.mark.parametrize("init", [None, np.broadcast_to(RAMP, (4, 16, 16, 3)).reshape(64, 16, 3)])
+def test_tiles_are_for_the_picture_alone_that_needs_them(
+    init: np.ndarray | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = None if init is None else np.tile(init, (1, 4, 1))
+    recipe = Recipe(prompt="cat", num_inference_steps=2, width=64, height=64)
+    painter, always = painter_of(make_sd()), painter_of(make_sd(), tiled=True)
+    (before,), (wanted,) = painter.paint([recipe], init=init), always.paint([recipe], init=init)
+    whole, failures = painter._pixels, [MemoryError()]
+
+    def short_once(*given: Any) -> np.ndarray:
+        if failures:
+            raise failures.pop()
+        return whole(*given)
+
+    monkeypatch.setattr(painter, "_pixels", short_once)
+    tiled, after = (next(painter.paint([recipe], init=init)) for _ in range(2))
+    assert [one.tiled for one in (before, tiled, after, wanted)] == [False, True, False, True]
+    images = [one.image for one in (before, tiled, after, wanted)]
+    assert all(image is not None for image in images)
+    assert np.array_equal(images[0], images[2]) and np.array_equal(images[1], images[3])
+    assert not np.array_equal(images[0], images[1])  # else the test shows nothing
+
+
+@pytest.mark.parametrize(
+    ("error", "is_short"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), False),
+        (ValueError("a sum"), False),
+    ],
+)
+def test_short_memory_is_known_by_what_is_said(error: Exception, is_short: bool) -> None:
+    assert is_out_of_memory(error) == is_short
 
 
 def test_another_failure_is_not_taken_for_short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,8 +290,16 @@ def test_numbers_that_overflow_are_no_black_picture() -> None:
     painter = painter_of(make_sd())
     with torch.no_grad():
         painter.pipeline.unet.conv_out.bias.fill_(float("nan"))
-    with pytest.raises(BadInput, match="overflowed"):
+    with pytest.raises(BadInput, match="overflowed in 4 steps of the scheduler default in fp32; take another sched"):
         list(painter.paint(MIXED[:1]))
+    half = painter_of(painter.pipeline, Speed(dtype="fp16"))
+    with pytest.raises(BadInput, match="in fp16; take a speed of fp32 or bf16"):
+        list(half.paint(MIXED[:1]))
+
+
+def test_steps_that_cannot_be_spread_are_refused_before_any_work(sd: DiffusionPainter) -> None:
+    with pytest.raises(BadInput, match="1,000 steps of the scheduler ddim cannot be spread"):
+        sd.paint([Recipe(prompt="a"), Recipe(prompt="b", scheduler="ddim", num_inference_steps=1000)])
 
 
 def test_reused_features_stay_near(sd: DiffusionPainter) -> None:
@@ -271,12 +325,15 @@ def test_a_speed_changes_little(speed: Speed) -> None:
     assert np.abs(pixels(painter_of(pipeline, speed), MIXED[:2]) - wanted).mean() < 0.02
 
 
-def test_threads_share_a_painter(sd: DiffusionPainter) -> None:
+@pytest.mark.parametrize("interval", [1, 3])
+def test_threads_share_a_painter(sd: DiffusionPainter, interval: int) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    alone = [pixels(sd, [one]) for one in MIXED]
+    painter = painter_of(sd.pipeline, Speed(reuse_interval=interval))
+    recipes = [replace(one, num_inference_steps=10) for one in MIXED]
+    alone = [pixels(painter, [one]) for one in recipes]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda one: pixels(sd, [one]), MIXED * 3))
+        found = list(pool.map(lambda one: pixels(painter, [one]), recipes * 3))
     assert all(np.abs(found[number] - alone[number % 4]).max() <= 1e-5 for number in range(12))
 
 

@@ -4,6 +4,7 @@ import pytest
 from gencv.core.contracts import Recipe
 from gencv.diffusion.loading import STARTER_DIR
 from gencv.diffusion.painter import DiffusionPainter, Progress, load_painter
+from gencv.diffusion.schedulers import OWN, SCHEDULERS
 
 pytestmark = pytest.mark.skipif(not STARTER_DIR.is_dir(), reason="the starter painter is not in the package yet")
 WORDS = ("a red apple on a white background", "a blue car", "star", "a cat on a green background")
@@ -34,6 +35,16 @@ def test_a_batch_gives_each_picture_that_it_is_alone(starter: DiffusionPainter, 
 
     alone = np.concatenate([pixels([one]) for one in recipes])
     assert np.abs(pixels(recipes) - alone).max() <= 1e-5
+
+
+@pytest.mark.parametrize("scheduler", [OWN, *SCHEDULERS])
+def test_every_scheduler_gives_a_picture_in_few_steps_and_in_many(starter: DiffusionPainter, scheduler: str) -> None:
+    for steps in (2, 3, 4, 10):  # the cosine schedule alone, in more: test_schedulers
+        recipe = Recipe(
+            prompt=WORDS[0], num_inference_steps=steps, scheduler=scheduler, guidance_scale=1.0, width=32, height=32
+        )
+        (made,) = starter.paint([recipe])
+        assert made.image is not None  # else its numbers overflowed, which is an error
 
 
 def test_backgrounds_are_as_asked(starter: DiffusionPainter) -> None:

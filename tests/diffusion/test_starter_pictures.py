@@ -1,8 +1,8 @@
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from painters import disc
 
 from gencv.core.errors import BadInput
 from gencv.core.seeds import rng_for
@@ -17,23 +17,6 @@ from gencv.diffusion.starter_pictures import (
     names,
     turn_hue,
 )
-
-
-def disc(rgb: tuple[int, int, int]) -> np.ndarray:
-    found = np.zeros((64, 64, 4), np.uint8)
-    inside = np.hypot(*np.mgrid[-32:32, -32:32]) < 24
-    found[inside] = (*rgb, 255)
-    return found
-
-
-@pytest.fixture(scope="module")
-def art(tmp_path_factory: pytest.TempPathFactory) -> Art:
-    """Discs in the place of emoji: red ones, but for a grey airplane."""
-    folder = tmp_path_factory.mktemp("art")
-    for name, file in names().items():
-        drawn = disc((120, 120, 120) if name == "airplane" else (220, 30, 30))
-        cv2.imwrite(str(folder / file), cv2.cvtColor(drawn, cv2.COLOR_RGBA2BGRA))
-    return Art(folder)
 
 
 def test_art_that_lacks_a_file_is_refused(tmp_path: Path) -> None:

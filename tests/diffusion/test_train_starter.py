@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,10 +8,12 @@ from diffusers import StableDiffusionPipeline
 from gencv.diffusion.loading import Loaded
 from gencv.diffusion.painter import DiffusionPainter
 from gencv.diffusion.speed import Speed
-from gencv.diffusion.starter_pictures import BACKGROUNDS, HUES, names
+from gencv.diffusion.starter_pictures import BACKGROUNDS, HUES, Art, names
 from gencv.diffusion.train_starter import (
     MAX_TOKENS,
+    Config,
     Training,
+    encode_pictures,
     export,
     make_autoencoder,
     make_tokenizer,
@@ -39,6 +43,18 @@ def test_it_is_a_small_ordinary_pipeline(tmp_path_factory: pytest.TempPathFactor
     assert pipeline.tokenizer.model_max_length == MAX_TOKENS
     painter = DiffusionPainter(Loaded(pipeline, "new", "new", ()), Speed())
     assert (painter.size_px, painter.factor) == (64, 8)
+
+
+def test_another_seed_has_pictures_of_its_own(art: Art, tmp_path: Path) -> None:
+    network = make_autoencoder()
+
+    def encoded(seed: int) -> tuple[torch.Tensor, list[str]]:
+        return encode_pictures(art, network, Config(art=tmp_path, out=tmp_path, num_pictures=3, seed=seed))
+
+    (first, said), (other, other_said), (again, said_again) = (encoded(seed) for seed in (0, 1, 0))
+    assert not torch.equal(first, other) and said != other_said
+    assert torch.equal(first, again) and said == said_again
+    assert len(list(tmp_path.iterdir())) == 2  # and nothing half written
 
 
 def test_a_checkpoint_goes_on_where_it_was(tmp_path_factory: pytest.TempPathFactory) -> None:

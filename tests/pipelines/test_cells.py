@@ -47,7 +47,7 @@ def painter(sd_folder: Path) -> DiffusionPainter:
         ({"prompt": "half \ud800"}, "BadInput", "half a character"),
         ({"seed": 2**70}, "BadInput", "A seed of 1180591620717411303424"),
         ({"guidance_scale": float("nan")}, "BadInput", "A guidance scale of nan"),
-        ({"model": "sdxl"}, "BadInput", "The recipe is for the painter sdxl"),
+        ({"model": "sdxl"}, "BadInput", "The recipe is for the painter 'sdxl'"),
     ],
 )
 def test_a_cell_that_cannot_be_fails_alone(painter: DiffusionPainter, changes: dict, error: str, says: str) -> None:
