@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pillow_heif
 import simplejpeg
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from gencv.core.errors import BadImage, BadInput
 
@@ -67,14 +67,24 @@ def decode(data: bytes, *, limits: Limits = Limits(), min_side_px: int | None = 
 
 
 def decode_layer(data: bytes, *, limits: Limits = Limits()) -> np.ndarray:
-    """Decode a picture as `decode` does, but keep its transparency: uint8 RGBA [H, W, 4] where it has some, else RGB.
+    """Decode a picture as `decode` does, but as it is seen: uint8 RGBA [H, W, 4] where it has transparency, else RGB.
 
-    Colours are not multiplied by alpha. Raises BadImage.
+    Colours are not multiplied by alpha, and are those of sRGB: an embedded ICC profile is applied, which CMYK and
+    phones' photographs need; one that is damaged, or of another kind than the pixels, is not. Raises BadImage.
     """
     image = open_header(data, limits)
-    if not image.has_transparency_data:
-        return decode(data, limits=limits)
-    return _upright(_pillow_pixels(data, image, None, _rgba), _orientation(image))
+    if image.has_transparency_data:
+        pixels = _upright(_pillow_pixels(data, image, None, _rgba), _orientation(image))
+    else:
+        pixels = decode(data, limits=limits)
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return pixels
+    inks = pixels[..., :3]
+    if image.mode == "CMYK":  # asked again, as `decode` has made plain colours of it
+        inks = _upright(_pillow_pixels(data, open_header(data, limits), None, np.array), _orientation(image))
+    pixels[..., :3] = _in_srgb(inks, profile, pixels[..., :3])
+    return pixels
 
 
 def image_size(data: bytes, *, limits: Limits = Limits()) -> tuple[int, int]:
@@ -249,6 +259,37 @@ def _rgb(image: Image.Image) -> np.ndarray:
 
 def _rgba(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGBA"))
+
+
+def _in_srgb(inks: np.ndarray, profile: bytes, otherwise: np.ndarray) -> np.ndarray:
+    """Return pixels of a profile, uint8 RGB [H, W, 3] or CMYK [H, W, 4], in sRGB; what is given where it says nothing.
+
+    Relative colorimetric, as a browser does, with black to black: no ink is darker than what a screen shows. Pixels of
+    a profile that is sRGB itself keep their bytes.
+    """
+    mode = "CMYK" if inks.shape[2] == 4 else "RGB"
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() == "GRAY" and mode == "RGB":
+            mode, inks = "L", inks[..., 0]
+        into_srgb = ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):  # the last where a field is no text
+        return otherwise
+    probe = Image.fromarray(_PROBE)
+    if mode == "RGB" and np.abs(np.asarray(into_srgb.apply(probe), np.int16) - _PROBE).max() <= 1:
+        return otherwise
+    return np.asarray(into_srgb.apply(Image.fromarray(np.ascontiguousarray(inks), mode)))
+
+
+_PROBE = (17 * np.indices((16, 16, 16))).reshape(3, 64, 64).transpose(1, 2, 0).astype(np.uint8)
+"""Colours over all of RGB, by which a profile is told from sRGB."""
 
 
 def _grey_to_rgb(grey: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gencv.mockup.placing import Placed
 from gencv.mockup.scenes import Scene
-from gencv.mockup.templates.studio import paint, step
+from gencv.mockup.studio import paint, step
 
 FAR = 0.72
 """Light of the corners that the light does not reach, of that in its middle."""

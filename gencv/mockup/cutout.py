@@ -6,9 +6,11 @@ what stands out against the border. Its edge is then asked again by closed-form 
 WORK_PX is cut out at that size, and the alpha enlarged.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +18,7 @@ import numpy as np
 from gencv.core.errors import BadInput, ModelUnavailable, UnknownName
 from gencv.core.hub import models_dir
 from gencv.images.degrade import fit
+from gencv.mockup.fidelity import VISIBLE
 from gencv.mockup.matting import alpha_of, foreground_of
 from gencv.mockup.saliency import saliency_of
 
@@ -48,7 +51,7 @@ class Cutout:
 
     def layer(self, margin: float = 0.04) -> np.ndarray:
         """Return the product alone, uint8 RGBA [h, w, 4], with a margin around it: a share of its longer side."""
-        rows, columns = (np.flatnonzero((self.alpha > 0.02).any(axis=axis)) for axis in (1, 0))
+        rows, columns = (np.flatnonzero((self.alpha > VISIBLE).any(axis=axis)) for axis in (1, 0))
         edge = round(margin * max(np.ptp(rows), np.ptp(columns)) + 1)
         part = (
             slice(max(0, rows[0] - edge), rows[-1] + edge + 1),
@@ -59,17 +62,18 @@ class Cutout:
 
 
 def cut_out(image: np.ndarray, *, method: str = "auto") -> Cutout:
-    """Cut the object out of uint8 RGB [H, W, 3], or take the transparency that RGBA [H, W, 4] has.
+    """Cut the object out of uint8 RGB [H, W, 3], or take the transparency of RGBA [H, W, 4] if it leaves an object out.
 
     method: a key of METHODS, or auto for the first that can. Raises BadInput where there is no object to be seen:
     nothing stands out, or everything; UnknownName; ModelUnavailable for rembg without its weights.
     """
     if method != "auto" and method not in METHODS:
         raise UnknownName("way to cut out", method, ["auto", *METHODS])
-    if image.shape[2] == 4 and (image[..., 3] < 255).any():
+    if image.shape[2] == 4:
         alpha = image[..., 3].astype(np.float32) / 255
-        _require_object(alpha)
-        return Cutout(alpha, np.ascontiguousarray(image[..., :3]), "alpha")
+        if not _fills(alpha):  # as a few px of 254 do, which exporters leave: such an alpha says nothing
+            _require_object(alpha)
+            return Cutout(alpha, np.ascontiguousarray(image[..., :3]), "alpha")
     image = np.ascontiguousarray(image[..., :3])
     work = fit(image, WORK_PX)
     for name in METHODS if method == "auto" else (method,):
@@ -93,7 +97,7 @@ def cut_out(image: np.ndarray, *, method: str = "auto") -> Cutout:
 
 
 def by_rembg(image: np.ndarray) -> Known | None:
-    """Ask rembg; None where it or its weights are not here."""
+    """Ask rembg; None where it or its weights are not here. Raises ModelUnavailable where they are of no use."""
     found = rembg_weights()
     if found is None:
         return None
@@ -101,10 +105,23 @@ def by_rembg(image: np.ndarray) -> Known | None:
         import rembg  # heavy, and not installed with gencv
     except ImportError:
         return None
-    path, kind = found
-    mask = rembg.remove(image, session=rembg.new_session(kind, model_path=str(path)), only_mask=True)
+    except SystemExit:  # its way to say that onnxruntime is not there, which would end the worker
+        raise ModelUnavailable("rembg is installed without onnxruntime; install rembg[cpu] or rembg[gpu].") from None
+    mask = rembg.remove(image, session=_session(*found), only_mask=True)
     share = np.asarray(mask, np.float32).reshape(*image.shape[:2], -1)[..., 0] / 255
     return _around(share > 0.5, NARROW * max(image.shape), doubtful=(share > 0.05) & (share < 0.95))
+
+
+@functools.lru_cache(maxsize=1)
+def _session(path: Path, kind: str) -> Any:
+    """Return rembg's session on some weights, which it takes seconds to read. Raises ModelUnavailable."""
+    import rembg
+
+    try:
+        return rembg.new_session(kind, model_path=str(path))
+    except Exception as error:  # onnxruntime's are of many classes, and none of them is public
+        why = str(error).partition("\n")[0]
+        raise ModelUnavailable(f"rembg cannot read the weights {path}; put whole ones there: {why}") from error
 
 
 def rembg_weights() -> tuple[Path, str] | None:
@@ -191,11 +208,14 @@ METHODS: dict[str, Callable[[np.ndarray], Known | None]] = {"rembg": by_rembg, "
 
 
 def _require_object(alpha: np.ndarray) -> None:
-    share, at_border = float(alpha.mean()), float(alpha[_ring(alpha.shape)].mean())
-    if share < MIN_SHARE:
+    if alpha.mean() < MIN_SHARE or not (alpha > VISIBLE).any():
         raise BadInput("The picture has no object that can be cut out: all of it is background.")
-    if share > MAX_SHARE or at_border > MAX_BORDER_SHARE:
+    if _fills(alpha):
         raise BadInput("The picture has no object that can be cut out: it fills the picture to its border.")
+
+
+def _fills(alpha: np.ndarray) -> bool:
+    return bool(alpha.mean() > MAX_SHARE or alpha[_ring(alpha.shape)].mean() > MAX_BORDER_SHARE)
 
 
 def _ring(size: tuple[int, ...]) -> np.ndarray:

@@ -14,6 +14,8 @@ from gencv.core.settings import Settings
 
 WHOLE = 0.99
 """Alpha from which a px counts as the print, or the product, alone."""
+VISIBLE = 0.02
+"""Alpha from which a px shows anything of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +31,12 @@ class Fidelity(Settings):
     dpi: float | None = None
     """Px of the artwork on an inch of the printed thing: 150 looks sharp in the hand, under 100 does not."""
     interior_difference: int | None = None
-    """Largest difference, in levels of 8 bits, between the product and its place in the picture, inside of its edge."""
+    """Largest difference, in levels of 8 bits, between the product and its place in the picture, inside of its edge;
+    None where it has no inside."""
     halo: float | None = None
     """Mean CIEDE2000 on the product's edge against the product laid over the new background."""
     growth: float | None = None
-    """1 - IoU of the product's mask and of what is cut out of the picture again."""
+    """1 - IoU of the product and of it with what continues it in the picture; None where that cannot be told."""
 
 
 def colour_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -75,12 +78,13 @@ def largest_difference(picture: np.ndarray, other: np.ndarray, where: np.ndarray
 
 
 def compare_scene(
-    picture: np.ndarray, product: np.ndarray, alpha: np.ndarray, ideal: np.ndarray, *, growth: float
+    picture: np.ndarray, product: np.ndarray, alpha: np.ndarray, ideal: np.ndarray, *, growth: float | None
 ) -> Fidelity:
     """Compare a scene to the product's own px at their place, uint8 RGB [H, W, 3] all.
 
     alpha: the product's, float32 [H, W]. ideal: the product over a background that knows nothing of it. Where the
-    product is so thin that it has no inside, colour and inner difference are of nothing: None and 0.
+    product is so thin that it has no inside, as glass is all over, nothing is compared: colour and inner difference are
+    None.
     """
     inner = interior_of(alpha)
     band = widened(alpha > 0, EDGE_PX) & ~inner
@@ -88,7 +92,7 @@ def compare_scene(
     shift = float(colour_difference(picture[inner], product[inner]).mean()) if inner.any() else None
     return Fidelity(
         colour_shift=shift,
-        interior_difference=largest_difference(picture, product, inner),
+        interior_difference=largest_difference(picture, product, inner) if inner.any() else None,
         halo=float(halo),
         growth=growth,
     )

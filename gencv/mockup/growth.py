@@ -22,22 +22,23 @@ SEEN = 3_000
 """Px of the product, and of what is farther off, that others are compared to."""
 
 
-def growth_of(picture: np.ndarray, alpha: np.ndarray) -> float:
+def growth_of(picture: np.ndarray, alpha: np.ndarray) -> float | None:
     """Return 1 - IoU of a product, alpha float32 [H, W], and of it with what continues it in uint8 RGB [H, W, 3].
 
     0 where nothing does. It is told by colour: a product that grew in the colours of its background is not noticed.
+    None where it cannot be told: the product has no inside to take colours from, or all of the picture lies beside it.
     """
     small = fit(picture, WORK_PX)
     size = small.shape[1], small.shape[0]
     solid = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA) > 0.5
     core = cv2.resize(interior_of(alpha).astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.999
     if not core.any():
-        return 0.0
+        return None
     rows, columns = (np.flatnonzero(solid.any(axis=axis)) for axis in (1, 0))
     reach = max(4, round(REACH * max(np.ptp(rows), np.ptp(columns))))
     near = cv2.distanceTransform((~solid).astype(np.uint8), cv2.DIST_L2, 5) <= reach
     if near.all():
-        return 0.0
+        return None
     colours = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     around = near & ~solid
     to_product, to_far = (_distance(colours[around], colours[where]) for where in (core, ~near))

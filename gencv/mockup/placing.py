@@ -7,11 +7,9 @@ import numpy as np
 
 from gencv.core.errors import BadInput
 from gencv.images.light import as_light, to_coded, to_linear
-from gencv.mockup.fidelity import WHOLE
+from gencv.mockup.fidelity import VISIBLE, WHOLE
 from gencv.mockup.scenes import PLACES, Scene
 
-VISIBLE = 0.02
-"""Alpha from which a px shows anything of the product."""
 MARGIN = 0.03
 """Share of the picture that a named place leaves free around a product."""
 

@@ -18,8 +18,11 @@ from gencv.mockup.template import MM_PER_INCH, Template
 
 SAMPLES = 4
 """Samples a px along either side."""
-STRIP_ROWS = 128
-"""Rows of a picture that are sampled at a time: 25 MB of samples for 1,024 px across, and several arrays of them."""
+STRIP_ROWS, STRIP_COLUMNS = 128, 2048
+"""Rows and columns of a picture that are sampled at a time: 17 MB of an array of samples, and several of them. OpenCV
+warps to no more than 32,766 columns."""
+MAX_INK_PX = 16384
+"""Longest side of the ink."""
 Box = tuple[slice, slice]
 """A part of a picture: rows, columns."""
 
@@ -34,6 +37,8 @@ def render(template: Template, artwork: np.ndarray, *, fit: str = "cover") -> tu
         raise BadInput(f"An artwork is uint8 [H, W, 3] or [H, W, 4], not {artwork.dtype} {list(artwork.shape)}.")
     if fit not in FITS:
         raise UnknownName("fit", fit, FITS)
+    dpi = MM_PER_INCH / _scale(template, artwork, fit)
+    artwork = _shown(template, artwork, fit)
     shares = _shares(template, artwork, fit)
     ink = _as_ink(template, artwork, shares)
     box = _box(template)
@@ -57,7 +62,7 @@ def render(template: Template, artwork: np.ndarray, *, fit: str = "cover") -> tu
         ideal,
         printed,
         coverage=float(alpha[..., 0].sum() / max(area.sum(), 1e-9)),
-        dpi=_dpi(template, artwork, fit),
+        dpi=dpi,
     )
 
 
@@ -80,22 +85,25 @@ def _scale(template: Template, artwork: np.ndarray, fit: str) -> float:
     return FITS[fit](width_mm / artwork.shape[1], height_mm / artwork.shape[0])
 
 
-def _dpi(template: Template, artwork: np.ndarray, fit: str) -> float:
-    """Return how many px of the artwork stand on an inch of the thing when it is printed."""
-    return MM_PER_INCH / _scale(template, artwork, fit)
-
-
 def _shares(template: Template, artwork: np.ndarray, fit: str) -> tuple[float, float]:
     """Return the artwork's width and height as shares of the print's: 1 at most for contain, at least for cover."""
     scale = _scale(template, artwork, fit)
     return artwork.shape[1] * scale / template.print_mm[0], artwork.shape[0] * scale / template.print_mm[1]
 
 
+def _shown(template: Template, artwork: np.ndarray, fit: str) -> np.ndarray:
+    """Return the middle of an artwork that is seen of it, to the whole px."""
+    height, width = artwork.shape[:2]
+    across, down = _shares(template, artwork, fit)
+    left, top = (int(max(0, side - side / share) / 2) for side, share in ((width, across), (height, down)))
+    return artwork[top : height - top, left : width - left]
+
+
 def _as_ink(template: Template, artwork: np.ndarray, shares: tuple[float, float]) -> np.ndarray:
     """Return the artwork as light times alpha, float32 [h, w, 4], shrunk to what the samples can show."""
     sides = (SAMPLES * side * share for side, share in zip(size_of(template.surface), shares, strict=True))
     have_px = artwork.shape[1], artwork.shape[0]
-    width, height = (max(1, min(have, round(side))) for have, side in zip(have_px, sides, strict=True))
+    width, height = (max(1, min(have, round(side), MAX_INK_PX)) for have, side in zip(have_px, sides, strict=True))
     return as_light(artwork, (width, height))
 
 
@@ -134,25 +142,31 @@ def _area_of(template: Template, box: Box) -> np.ndarray:
 def _mean_of_samples(
     template: Template, box: Box, sample: Callable[[np.ndarray, np.ndarray], np.ndarray], *, displaced: bool
 ) -> np.ndarray:
-    """Sample something by u and v, and return its mean over each px of a box; a few rows at a time, to spare memory."""
+    """Sample something by u and v, and return its mean over each px of a box; a part at a time, to spare memory."""
     find = locate(template.surface)
-    rows, columns = box
-    fine = np.arange(columns.start * SAMPLES, columns.stop * SAMPLES, dtype=np.float32)
     moves = displaced and bool(template.displacement[box].any())
-    strips = []
-    for top in range(rows.start, rows.stop, STRIP_ROWS):
-        bottom = min(rows.stop, top + STRIP_ROWS)
-        x, y = np.meshgrid(
-            (fine + 0.5) / SAMPLES, (np.arange(top * SAMPLES, bottom * SAMPLES, dtype=np.float32) + 0.5) / SAMPLES
-        )
+
+    def mean(rows: range, columns: range) -> np.ndarray:
+        y, x = ((np.arange(at.start * SAMPLES, at.stop * SAMPLES) + 0.5) / SAMPLES for at in (rows, columns))
+        x, y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
         if moves:
             moved = cv2.remap(
                 template.displacement, x - 0.5, y - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
             x, y = x + moved[..., 0], y + moved[..., 1]
-        size = columns.stop - columns.start, bottom - top
-        strips.append(cv2.resize(sample(*find(x, y)), size, interpolation=cv2.INTER_AREA))
-    return np.concatenate(strips)
+        return cv2.resize(sample(*find(x, y)), (len(columns), len(rows)), interpolation=cv2.INTER_AREA)
+
+    rows, columns = (range(at.start, at.stop) for at in box)
+    return np.concatenate(
+        [
+            np.concatenate([mean(down, across) for across in _parts(columns, STRIP_COLUMNS)], axis=1)
+            for down in _parts(rows, STRIP_ROWS)
+        ]
+    )
+
+
+def _parts(whole: range, size: int) -> list[range]:
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
 
 
 def _is_inside(u: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -14,12 +14,12 @@ from gencv.core.contracts import Painter, Picture, Recipe
 from gencv.core.errors import ContentFiltered
 from gencv.images.light import to_coded, to_linear
 from gencv.mockup.backdrop import filled, resized, size_for, studio
-from gencv.mockup.fidelity import EDGE_PX, Fidelity, compare_scene, interior_of, widened
+from gencv.mockup.fidelity import EDGE_PX, VISIBLE, Fidelity, compare_scene, interior_of, widened
 from gencv.mockup.growth import growth_of
-from gencv.mockup.placing import VISIBLE, Placed, place
+from gencv.mockup.placing import Placed, place
 from gencv.mockup.scenes import Scene
 from gencv.mockup.shadow import relit, shadow
-from gencv.mockup.templates.studio import develop
+from gencv.mockup.studio import develop
 
 MAX_TRIES = 3
 MAX_GROWTH = 0.1
@@ -35,7 +35,7 @@ class Facts:
     recipe: Recipe
     """What the painter did, its size and seed among it."""
     tries: int
-    """How often it was asked."""
+    """How often it was asked, what it did not show counted too."""
     scale: float
     """Px of the picture for a px of the product's cutout."""
     keep: np.ndarray
@@ -51,30 +51,37 @@ def make_scene(
 
     max_tries: how often to paint, with seed, seed + 1, ..., where the product grew by more than MAX_GROWTH; the least
     grown is returned, and a note says so. Raises BadInput where the product cannot be seen or does not fit in, and
-    ContentFiltered where the painter does not show what it is asked for.
+    ContentFiltered where the painter does not show what it painted first; of a later try it is another that counts.
     """
     placed = place(layer, scene)
     start = studio(scene, placed)
-    tries = []
-    for number in range(max_tries):
-        picture, behind = paint_behind(painter, scene, start, placed, seed + number)
+    shown: list[tuple[float | None, Picture, np.ndarray]] = []
+    for asked in range(1, max_tries + 1):
+        try:
+            picture, behind = paint_behind(painter, scene, start, placed, seed + asked - 1)
+        except ContentFiltered:
+            if not shown:
+                raise
+            continue
         growth = growth_of(placed.over(behind), placed.alpha)
-        tries.append((growth, picture, behind))
-        if growth <= MAX_GROWTH:
+        shown.append((growth, picture, behind))
+        if growth is None or growth <= MAX_GROWTH:
             break
-    growth, picture, behind = min(tries, key=lambda one: one[0])
+    growth, picture, behind = min(shown, key=lambda one: one[0] or 0.0)
     dark = shadow(scene, placed)[..., None]
     lit = relit(scene, placed, behind)
     made = lit.over(to_linear(develop(behind * dark)))
     ideal = lit.over(to_linear(develop(_without(placed, behind, start) * dark)))
     fidelity = compare_scene(made, placed.colour, placed.alpha, ideal, growth=growth)
     notes = [*picture.notes]
-    if growth > MAX_GROWTH:
-        notes.append(f"The product seems to have grown in each of {len(tries)} tries: {growth:.0%} of it at least.")
+    if growth is None:
+        notes.append("Whether the product grew is not known: it is too thin, or leaves too little of the scene free.")
+    elif growth > MAX_GROWTH:
+        notes.append(f"The product seems to have grown in each of {len(shown)} tries: {growth:.0%} of it at least.")
     if placed.scale > ENLARGED:
         notes.append(f"The product is enlarged {placed.scale:.1f} times and looks soft; give a larger picture of it.")
     keep = widened(placed.alpha > 0, EDGE_PX)
-    return made, fidelity, Facts(picture.recipe, len(tries), placed.scale, keep, tuple(notes))
+    return made, fidelity, Facts(picture.recipe, asked, placed.scale, keep, tuple(notes))
 
 
 def paint_behind(

@@ -8,11 +8,10 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from gencv.core import storage
 from gencv.core.errors import BadInput, UnknownName
 from gencv.core.settings import Settings
+from gencv.mockup.described import read_object, require_name
 
 SCENES_PATH = Path(__file__).with_name("scenes.json")
 
@@ -50,8 +49,7 @@ class Scene(Settings):
     scheduler: str = "default"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not re.fullmatch(r"\w[\w.-]{0,63}", self.name):
-            raise BadInput(f"A scene is called {self.name!r}; letters, digits, -, ., and _ are accepted, 64 at most.")
+        require_name("scene", self.name)
         for field in ("prompt", "negative_prompt", "scheduler"):
             if not isinstance(getattr(self, field), str):
                 raise BadInput(f"The {field} of the scene {self.name} is no text.")
@@ -64,13 +62,22 @@ class Scene(Settings):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
                 raise BadInput(f"The {field} of the scene {self.name} is {value!r}; {least} to {most} is accepted.")
-            if isinstance(least, int) and value != int(value):
-                raise BadInput(f"The {field} of the scene {self.name} is {value!r}; whole numbers are accepted.")
+            if isinstance(least, int):
+                if value != int(value):
+                    raise BadInput(f"The {field} of the scene {self.name} is {value!r}; whole numbers are accepted.")
+                object.__setattr__(self, field, int(value))  # 512.0 is one, but measures no array
         object.__setattr__(self, "place", self._place())
-        if self.scheduler != "default":
-            from gencv.diffusion.schedulers import require_scheduler  # brings diffusers, which few scenes need
+        if self.scheduler != "default" or self.strength * self.num_inference_steps < 2:
+            from gencv.diffusion.checks import num_steps_run  # brings diffusers, which few scenes need
+            from gencv.diffusion.schedulers import require_scheduler
 
             require_scheduler(self.scheduler)
+            if not num_steps_run(self.num_inference_steps, self.strength):
+                raise BadInput(
+                    f"The strength of the scene {self.name}, {self.strength}, leaves none of its "
+                    f"{self.num_inference_steps} steps to run; {1 / self.num_inference_steps:.3g} or more, or more "
+                    "steps are accepted."
+                )
 
     def _place(self) -> str | tuple[float, float]:
         if isinstance(self.place, str):
@@ -126,11 +133,4 @@ def scene_of(name: str) -> Scene:
         return scenes()[name]
     if not name.endswith(".json"):
         raise UnknownName("scene", name, [*scenes(), "or a JSON file"])
-    try:
-        values: Any = json.loads(storage.read_bytes(name))
-    except (OSError, ValueError) as error:
-        what = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read as JSON: {error}"
-        raise BadInput(f"{name} {what}; a scene is a JSON object with name, prompt, and more.") from None
-    if not isinstance(values, dict):
-        raise BadInput(f"{name} is no JSON object; a scene is one with name, prompt, and more.")
-    return Scene.from_dict(values)
+    return Scene.from_dict(read_object(name, "a scene has a name, a prompt, and more"))

@@ -11,7 +11,7 @@ import numpy as np
 from gencv.images.light import to_coded, to_linear
 from gencv.mockup.placing import Placed
 from gencv.mockup.scenes import Scene
-from gencv.mockup.templates.studio import soft, step
+from gencv.mockup.studio import soft, step
 
 CAST, CONTACT, AROUND = 0.5, 0.75, 0.4
 """How dark the shadow is where it begins, the dark line where the product stands, and the dim around that."""

@@ -55,6 +55,11 @@ def quad(corners: Any, width: int, height: int) -> np.ndarray:
     return as_surface([[top_left, top_right], [bottom_left, bottom_right]], width, height)
 
 
+def outline_of(surface: np.ndarray) -> np.ndarray:
+    """Return the corners of a quad in turn, [4, 2]."""
+    return surface.reshape(4, 2)[[0, 1, 3, 2]]
+
+
 def size_of(surface: np.ndarray) -> tuple[float, float]:
     """Return how wide and high a surface is in its picture, in px: the longest of its rows and of its columns."""
     across = np.linalg.norm(np.diff(surface, axis=1), axis=2).sum(axis=1)
@@ -74,10 +79,10 @@ def locate(surface: np.ndarray) -> Locate:
     if surface.shape[:2] == (2, 2):
         matrix = _homography(surface, (0, 1), (0, 1))
         return lambda x, y: _through(matrix, x, y)
-    table, corner = _table(surface)
+    table, corner, fine = _table(surface)
 
     def look_up(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        across, down = (((at - low) * LOOK_UP - 0.5).astype(np.float32) for at, low in zip((x, y), corner, strict=True))
+        across, down = (((at - low) * fine - 0.5).astype(np.float32) for at, low in zip((x, y), corner, strict=True))
         found = cv2.remap(table, across, down, cv2.INTER_LINEAR, borderValue=(-1, -1))
         return found[..., 0], found[..., 1]
 
@@ -85,20 +90,26 @@ def locate(surface: np.ndarray) -> Locate:
 
 
 LOOK_UP = 4
-"""Places of a mesh's table of coordinates in a px."""
+"""Places of a mesh's table of coordinates in a px; fewer where it would be longer than TABLE_PX."""
+TABLE_PX = 8192
 REACH = 0.25
 """How far, in cells, a mesh goes on beyond its border: the border itself must be found to a part of a px."""
 
 
-def _table(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Draw every cell into a table of coordinates, float32 [H, W, 2]; returns it and the place of its corner in px."""
+def _table(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Draw every cell into a table of coordinates, float32 [H, W, 2].
+
+    Returns it, the place of its corner in px, and how many places of it there are in a px.
+    """
     rows, columns = (size - 1 for size in surface.shape[:2])
     grown = _grow(_grow(surface).swapaxes(0, 1)).swapaxes(0, 1)
     us, vs = _stops(columns), _stops(rows)
     corner = np.floor(grown.min(axis=(0, 1))) - 1
-    width, height = (np.ceil(grown.max(axis=(0, 1)) - corner + 1) * LOOK_UP).astype(int)
+    size = np.ceil(grown.max(axis=(0, 1)) - corner + 1)
+    fine = min(LOOK_UP, TABLE_PX / size.max())
+    width, height = np.ceil(size * fine).astype(int)
     table = np.full((height, width, 2), -1, np.float32)
-    places = (grown - corner) * LOOK_UP - 0.5  # px of the table, by the middle of each
+    places = (grown - corner) * fine - 0.5  # px of the table, by the middle of each
     for row in range(rows + 2):
         for column in range(columns + 2):
             cell = places[row : row + 2, column : column + 2]
@@ -106,13 +117,13 @@ def _table(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             left, top = np.maximum(np.floor(cell.min(axis=(0, 1))).astype(int) - 1, 0)
             right, bottom = np.ceil(cell.max(axis=(0, 1))).astype(int) + 2
             part = table[top:bottom, left:right]
-            outline = (cell.reshape(4, 2)[[0, 1, 3, 2]] - (left, top)).round().astype(np.int32)
+            outline = (outline_of(cell) - (left, top)).round().astype(np.int32)
             filled = np.zeros(part.shape[:2], np.uint8)
             cv2.fillConvexPoly(filled, outline, 1)
             matrix = _homography(cell - (left, top), us[column : column + 2], vs[row : row + 2])
             inside = np.nonzero(filled)
             part[inside] = np.stack(_through(matrix, inside[1], inside[0]), axis=-1)
-    return table, corner
+    return table, corner, fine
 
 
 def _stops(count: int) -> np.ndarray:
@@ -132,7 +143,7 @@ def _homography(cell: np.ndarray, us: Any, vs: Any) -> np.ndarray:
     Its last row is above 0 on the cell's side of the horizon.
     """
     aims = np.array([[us[0], vs[0]], [us[1], vs[0]], [us[1], vs[1]], [us[0], vs[1]]], np.float32)
-    corners = cell.reshape(4, 2)[[0, 1, 3, 2]]
+    corners = outline_of(cell)
     matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), aims)
     return np.asarray(matrix * np.sign(matrix[2] @ (*corners.mean(axis=0), 1)))
 

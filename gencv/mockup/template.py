@@ -8,10 +8,8 @@ what screens it), and `displacement.png` (red moves the print along x, green alo
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,12 +20,17 @@ from gencv.core.settings import Settings
 from gencv.images.decode import decode
 from gencv.images.degrade import encode_png
 from gencv.images.light import to_coded, to_linear
-from gencv.mockup.surface import as_surface, quad, size_of
+from gencv.mockup.described import read_object, require_name
+from gencv.mockup.surface import as_surface, outline_of, quad, size_of
 
 LAYOUT = "template.json"
 NEUTRAL = 127
 """The value of a displacement map that moves nothing."""
 MM_PER_INCH = 25.4
+MAX_NUMBER = 1_000_000
+"""Largest number of a layout: JSON also holds NaN, and numbers that are none as float32."""
+MAX_SIDE_PX = 32_766
+"""Longest side that OpenCV warps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +48,7 @@ class Layout(Settings):
     shading_gain: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not re.fullmatch(r"\w[\w.-]{0,63}", self.name):
-            raise BadInput(
-                f"A template is called {self.name!r}; letters, digits, -, ., and _ are accepted, 64 at most."
-            )
+        require_name("template", self.name)
         try:
             surface = tuple(tuple((float(x), float(y)) for x, y in row) for row in self.surface)
             numbers = [*self.print_px, *self.print_mm, self.dpi, self.shading_gain, self.displacement_px]
@@ -58,8 +58,12 @@ class Layout(Settings):
                 "A template's surface is rows of points [x, y]; print_px and print_mm are [width, height]; dpi, "
                 "shading_gain, and displacement_px are numbers."
             ) from None
-        if not (min(width_px, height_px, width_mm, height_mm, dpi, gain) > 0 and displacement_px >= 0):
-            raise BadInput("A template's print area, DPI, and shading_gain must be above 0, displacement_px not below.")
+        sizes = width_px, height_px, width_mm, height_mm, dpi, gain
+        if not (all(0 < size <= MAX_NUMBER for size in sizes) and 0 <= displacement_px <= MAX_NUMBER):
+            raise BadInput(
+                "A template's print area, DPI, and shading_gain must be above 0, displacement_px not below, and none "
+                f"over {MAX_NUMBER:,}."
+            )
         for name, px, mm in (("wide", width_px, width_mm), ("high", height_px, height_mm)):
             if abs(px - mm / MM_PER_INCH * dpi) > 1:
                 raise BadInput(
@@ -137,9 +141,13 @@ def plain(
 
 def load(folder: str) -> Template:
     """Read a template from its folder or URI. Raises BadInput with what is missing, odd, or of another size."""
-    layout = _read_layout(folder)
+    layout = Layout.from_dict(
+        read_object(storage.join(folder, LAYOUT), f"a template's folder holds {LAYOUT} and photo.png")
+    )
     photo = _read(folder, "photo")
     height, width = photo.shape[:2]
+    if max(height, width) > MAX_SIDE_PX:
+        raise BadInput(f"photo.png in {folder} has {width}x{height} px; sides of up to {MAX_SIDE_PX:,} are accepted.")
     found = {}
     for name in ("mask", "shading", "highlight", "displacement"):
         if not storage.exists(storage.join(folder, f"{name}.png")):
@@ -203,8 +211,7 @@ def derive(photo: np.ndarray, corners: Sequence[Sequence[float]], *, name: str, 
     height, width = photo.shape[:2]
     surface = quad(corners, width, height)
     inside = np.zeros((height, width), np.uint8)
-    outline = surface.reshape(4, 2)[[0, 1, 3, 2]]
-    cv2.fillPoly(inside, [(16 * (outline - 0.5)).round().astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    cv2.fillPoly(inside, [(16 * (outline_of(surface) - 0.5)).round().astype(np.int32)], 255, cv2.LINE_AA, shift=4)
     light = to_linear(photo) @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     across, down = size_of(surface)
     smooth = cv2.GaussianBlur(light, (0, 0), max(1.0, min(across, down) * NOISE_SHARE))
@@ -238,18 +245,6 @@ STEEP = 0.02
 """Change of light per px from which a fold moves the print so far; a plain photo's noise and falloff stay below it."""
 MAX_GAIN = 2.0
 DARKEST = 0.002
-
-
-def _read_layout(folder: str) -> Layout:
-    place = storage.join(folder, LAYOUT)
-    try:
-        values: Any = json.loads(storage.read_bytes(place))
-    except (OSError, ValueError) as error:
-        what = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read as JSON: {error}"
-        raise BadInput(f"{place} {what}; a template's folder holds {LAYOUT} and photo.png.") from None
-    if not isinstance(values, dict):
-        raise BadInput(f"{place} is no JSON object.")
-    return Layout.from_dict(values)
 
 
 def _read(folder: str, name: str) -> np.ndarray:

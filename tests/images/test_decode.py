@@ -10,11 +10,11 @@ import pytest
 import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from skimage import data as photographs
 
 from gencv.core.errors import IMAGE_FAULTS, BadImage, BadInput
-from gencv.images.decode import FORMATS, Limits, decode, image_size
+from gencv.images.decode import FORMATS, Limits, decode, decode_layer, image_size
 
 PHOTO = Image.fromarray(photographs.chelsea()).resize((150, 100))
 
@@ -133,6 +133,102 @@ def test_cmyk_and_rgb_jpegs_keep_their_colours() -> None:
     for data in (encoded(PHOTO.convert("CMYK"), "JPEG", quality=95), encoded(PHOTO, "JPEG", keep_rgb=True, quality=95)):
         assert simplejpeg.decode_jpeg_header(data)[2] in ("CMYK", "RGB")
         assert np.abs(decode(data) - np.asarray(PHOTO, float)).mean() < 3
+
+
+def icc(space: bytes, tags: dict[bytes, bytes], *, between: bytes = b"XYZ ") -> bytes:
+    """Make a profile of ICC.1:2001-04: its header, the table of its tags, and they."""
+    start = 132 + 12 * len(tags)
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, value in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(value))
+        body += value + b"\0" * (-len(value) % 4)
+    white = struct.pack(">3i", *(round(65_536 * v) for v in (0.9642, 1, 0.8249)))
+    kind = b"prtr" if space == b"CMYK" else b"mntr"
+    header = struct.pack(">I4sI", start + len(body), b"", 0x02100000) + kind + space + between
+    return header.ljust(36, b"\0") + b"acsp" + b"\0" * 28 + white + b"\0" * 48 + table + body
+
+
+def xyz(values: np.ndarray) -> bytes:
+    return b"XYZ " + b"\0" * 4 + struct.pack(">3i", *(65_536 * values).round().astype(int))
+
+
+def gamma(value: float) -> bytes:
+    return b"curv" + b"\0" * 4 + struct.pack(">IH", 1, round(256 * value)) + b"\0\0"
+
+
+P3_TO_XYZ = np.array([[0.5151, 0.2920, 0.1571], [0.2412, 0.6922, 0.0666], [-0.0011, 0.0419, 0.7841]])
+SRGB_TO_XYZ = np.array([[0.4361, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]])
+"""Primaries of Display P3 and of sRGB, both adapted to D50 as profiles have them."""
+P3 = icc(
+    b"RGB ",
+    {c + b"XYZ": xyz(P3_TO_XYZ[:, k]) for k, c in enumerate((b"r", b"g", b"b"))}
+    | {c + b"TRC": gamma(2.2) for c in (b"r", b"g", b"b")},
+)
+GREY = icc(b"GRAY", {b"kTRC": gamma(1.0), b"wtpt": xyz(np.array([0.9642, 1, 0.8249]))})
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def inks() -> bytes:
+    """Make a CMYK profile in which cyan is Lab (50, 0, 0), black is black, and the other two are nothing."""
+    light = np.array([[100, 50], [0, 0]])  # without and with black, by cyan
+    corners = [(light[k, c], 0, 0) for c in (0, 1) for _ in range(4) for k in (0, 1)]
+    coded = np.array([(round(2.55 * L), 128 + a, 128 + b) for L, a, b in corners], np.uint8)
+    ramp = bytes(range(256))
+    one = b"".join(struct.pack(">i", 65_536 * (k % 4 == 0)) for k in range(9))
+    lut = b"mft1" + b"\0" * 4 + bytes([4, 3, 2, 0]) + one + 4 * ramp + coded.tobytes() + 3 * ramp
+    return icc(b"CMYK", {b"A2B0": lut}, between=b"Lab ")
+
+
+def coded_by(light: np.ndarray) -> np.ndarray:
+    """The coding of sRGB, in 0 to 255."""
+    light = np.clip(light, 0, 1)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055) * 255
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_a_layer_of_a_phone_is_turned_into_srgb_and_a_detectors_picture_is_not(form: str) -> None:
+    options = {"quality": 100, "subsampling": 0} if form == "JPEG" else {"lossless": True} if form == "WEBP" else {}
+    levels = np.random.default_rng(0).integers(40, 220, 3)
+    image = Image.new("RGB", (16, 16), tuple(levels.tolist()))
+    data = encoded(image, form, icc_profile=P3, **options)
+    expected = coded_by(np.linalg.inv(SRGB_TO_XYZ) @ P3_TO_XYZ @ (levels / 255) ** 2.2)
+    assert np.abs(decode_layer(data)[8, 8] - expected).max() < 2.5
+    assert np.abs(decode(data)[8, 8] - levels.astype(float)).max() <= 1
+
+
+def test_a_layer_keeps_its_transparency_beside_its_profile() -> None:
+    image = Image.new("RGBA", (8, 4), (200, 100, 50, 77))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = decode_layer(encoded(image, "PNG", icc_profile=P3, exif=exif))
+    assert found.shape == (8, 4, 4) and (found[..., 3] == 77).all() and (found[..., 0] > 205).all()
+
+
+def test_grey_and_inks_have_profiles_too() -> None:
+    grey = decode_layer(encoded(Image.new("L", (8, 8), 128), "PNG", icc_profile=GREY))
+    assert np.abs(grey - float(coded_by(np.array(128 / 255)))).max() < 2, "this profile codes light as it is"
+    for levels, lightness in (((0, 0, 0, 0), 1.0), ((255, 0, 0, 0), 0.1842), ((0, 0, 0, 255), 0.0)):
+        data = encoded(Image.new("CMYK", (16, 16), levels), "JPEG", quality=100, icc_profile=inks())
+        assert np.abs(decode_layer(data) - float(coded_by(np.array(lightness)))).max() < 3
+
+
+def test_a_picture_of_srgb_keeps_its_bytes_and_a_profile_that_says_nothing_is_left() -> None:
+    plain = np.asarray(PHOTO)
+    for profile in (SRGB, b"junk" * 60, SRGB[:300], GREY[:150], inks(), SRGB.replace(b"RGB ", b"HSV ")):
+        assert np.array_equal(decode_layer(encoded(PHOTO, "PNG", icc_profile=profile)), plain)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8))
+def test_a_mutated_profile_does_no_harm(changes: list[tuple[int, int]]) -> None:
+    small = PHOTO.resize((12, 8))
+    for whole in (P3, GREY, inks()):
+        profile = bytearray(whole)
+        for at, value in changes:
+            profile[at % len(profile)] = value
+        image = small.convert("CMYK") if whole == inks() else small
+        found = decode_layer(encoded(image, "TIFF", icc_profile=bytes(profile)))
+        assert found.shape == (8, 12, 3) and found.dtype == np.uint8
 
 
 def test_only_the_first_frame_counts() -> None:

@@ -7,7 +7,7 @@ from fakes import disc_layer
 from gencv.mockup.backdrop import filled, resized, size_for, studio
 from gencv.mockup.placing import place
 from gencv.mockup.scenes import Scene
-from gencv.mockup.templates.studio import paint
+from gencv.mockup.studio import paint
 
 
 def test_a_studio_is_its_two_colours_in_soft_light_from_the_side() -> None:

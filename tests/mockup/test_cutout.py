@@ -87,9 +87,12 @@ def test_the_transparency_that_a_picture_has_is_taken() -> None:
     assert found.method == "alpha" and np.abs(found.alpha - alpha).max() < 0.003
     image[..., 3] = 255
     assert cut_out(image).method == "key", "an alpha that hides nothing says nothing"
-    image[..., 3] = 0
-    with pytest.raises(BadInput, match="all of it is background"):
-        cut_out(image)
+    image[0, 0, 3] = 254
+    assert cut_out(image).method == "key", "nor does one that hides next to nothing"
+    for faint in (0, 4):
+        image[..., 3] = faint
+        with pytest.raises(BadInput, match="all of it is background"):
+            cut_out(image)
 
 
 def test_what_shows_no_object_is_one_sentence() -> None:
@@ -122,7 +125,9 @@ class FakeRembg(SimpleNamespace):
     """Says that the left half is the object, and remembers what it was asked."""
 
     def new_session(self, kind: str, **options: str) -> str:
-        self.asked = (kind, options)
+        if not Path(options["model_path"]).read_bytes():
+            raise RuntimeError("INVALID_PROTOBUF : Load model failed\nat line 7")
+        self.asked = [*getattr(self, "asked", []), (kind, options)]
         return "session"
 
     def remove(self, image: np.ndarray, *, session: str, only_mask: bool) -> np.ndarray:
@@ -149,7 +154,21 @@ def test_rembg_is_asked_where_its_weights_lie_here(rembg: FakeRembg, tmp_path: P
     found = cut_out(composite(disc(), BLUE))
     assert found.method == "rembg" and found.alpha[80, 40] == 1 and found.alpha[80, 120] == 0
     # The best of the weights, by a session that reads a file: the others would download.
-    assert rembg.asked == ("dis_custom", {"model_path": str(folder / "isnet-general-use.onnx")})
+    assert rembg.asked == [("dis_custom", {"model_path": str(folder / "isnet-general-use.onnx")})]
+    cut_out(composite(disc(), RED, BLUE))
+    assert len(rembg.asked) == 1, "they are read once"
+
+
+def test_weights_that_are_of_no_use_are_said(rembg: FakeRembg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models" / "rembg").mkdir(parents=True)
+    (tmp_path / "models" / "rembg" / "u2net.onnx").write_bytes(b"")
+    with pytest.raises(ModelUnavailable, match=r"u2net\.onnx; put whole ones there: INVALID_PROTOBUF : .* failed$"):
+        cut_out(composite(disc(), BLUE))
+    monkeypatch.delitem(sys.modules, "rembg")
+    (tmp_path / "rembg.py").write_text("import sys\n\nsys.exit(1)\n")  # as it does where it finds no onnxruntime
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModelUnavailable, match="without onnxruntime"):
+        cut_out(composite(disc(), BLUE))
 
 
 def test_rembg_without_weights_is_not_asked(rembg: FakeRembg) -> None:

@@ -98,10 +98,9 @@ def test_a_scene_is_the_product_inside_and_its_ideal_at_the_edge() -> None:
     assert found.interior_difference == 7 and found.halo == 0 and found.colour_shift and found.colour_shift < 0.1
 
 
-def test_a_product_without_an_inside_has_no_colour_to_compare() -> None:
-    alpha = np.zeros((16, 16), np.float32)
-    alpha[8] = 1
+def test_of_a_product_without_an_inside_nothing_is_compared() -> None:
     image = np.full((16, 16, 3), 90, np.uint8)
-    assert compare_scene(image, image, alpha, image, growth=0.0) == Fidelity(
-        interior_difference=0, halo=0.0, growth=0.0
-    )
+    thin, glass = np.zeros((2, 16, 16), np.float32)
+    thin[8], glass[:] = 1, 0.94
+    for alpha in (thin, glass):
+        assert compare_scene(image, image, alpha, image, growth=None) == Fidelity(halo=0.0)

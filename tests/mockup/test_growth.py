@@ -17,7 +17,9 @@ def placed() -> Placed:
 
 
 def shown(placed: Placed, behind: np.ndarray) -> float:
-    return growth_of(placed.over(to_linear(behind)), placed.alpha)
+    growth = growth_of(placed.over(to_linear(behind)), placed.alpha)
+    assert growth is not None
+    return growth
 
 
 def test_a_product_on_another_ground_has_not_grown(placed: Placed) -> None:
@@ -37,8 +39,10 @@ def test_a_like_thing_elsewhere_is_none(placed: Placed) -> None:
     assert shown(placed, behind) < 0.05
 
 
-def test_a_product_too_thin_to_tell_has_not_grown() -> None:
+def test_what_cannot_be_told_is_no_figure() -> None:
     alpha = np.zeros((64, 64), np.float32)
-    assert growth_of(picture(0, 64, 64), alpha) == 0
+    assert growth_of(picture(0, 64, 64), alpha) is None
     alpha[30:32] = 1
-    assert growth_of(picture(0, 64, 64), alpha) == 0
+    assert growth_of(picture(0, 64, 64), alpha) is None, "without an inside"
+    alpha[4:-4, 4:-4] = 1
+    assert growth_of(picture(0, 64, 64), alpha) is None, "with no px that is surely not the product's"

@@ -1,9 +1,13 @@
 """The matting itself: its Laplacian by the definition, and colours that mix to the picture again."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from fakes import picture
 
 from gencv.core.errors import BadInput
+from gencv.mockup import matting
 from gencv.mockup.matting import EPSILON, alpha_of, foreground_of, matting_laplacian
 
 
@@ -57,3 +61,32 @@ def test_the_foreground_has_nothing_of_the_background() -> None:
     edge = (alpha > 0.1) & (alpha < 1)
     assert np.abs(found.astype(int) - [220, 30, 30])[edge].mean() < 9
     assert np.abs(image.astype(int) - [220, 30, 30])[edge].mean() > 40, "before it had"
+
+
+def disc(side: int, radius: float) -> np.ndarray:
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    return np.clip((radius - np.hypot(x, y)) / 4 + 0.5, 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("tile_px", [17, 64, 200])
+def test_tiles_have_the_colours_of_the_whole(tile_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, alpha = picture(1, 150, 150), disc(150, 55)
+    whole = foreground_of(image, alpha)
+    monkeypatch.setattr(matting, "TILE_PX", tile_px)
+    shown = alpha > 0
+    assert np.abs(foreground_of(image, alpha).astype(int) - whole)[shown].max() <= 1
+
+
+def test_a_large_picture_takes_no_more_memory_than_its_tiles() -> None:
+    alpha = disc(3000, 20)
+    image = np.zeros((3000, 3000, 3), np.uint8)
+    tracemalloc.start()
+    foreground_of(image, alpha)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * image.nbytes, "its copy, and light of one tile in 36 with what is around it"
+
+
+def test_where_nothing_is_known_alpha_is_in_the_middle() -> None:
+    unknown = np.full((4, 4), np.nan, np.float32)
+    assert (alpha_of(np.zeros((4, 4, 3), np.uint8), unknown) == 0.5).all()

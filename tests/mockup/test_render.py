@@ -155,6 +155,23 @@ def test_an_unknown_fit_names_the_known_ones() -> None:
 
 
 def test_one_px_of_artwork_and_a_very_long_one_are_printed() -> None:
-    for size in ((1, 1), (1, 4000), (4000, 1)):
+    for size in ((1, 1), (1, 4000), (4000, 1), (9, 40_000), (40_000, 9)):
         made, _ = render(card(), np.full((*size, 3), 7, np.uint8))
         assert (made[17:63, 17:63] == 7).all()
+
+
+def test_what_cover_cuts_off_takes_no_part() -> None:
+    artwork = picture(3, 48, 48)
+    for longer in ((0, 0), (700, 700)), ((700, 700), (0, 0)):
+        padded = np.pad(artwork, (*longer, (0, 0)))
+        found, fidelity = render(card(), padded)
+        whole, same = render(card(), artwork)
+        assert np.array_equal(found, whole) and fidelity == same
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_a_print_wider_than_opencv_warps_is_printed(rows: int) -> None:
+    photo = np.full((8, 8400, 3), 128, np.uint8)
+    surface = np.stack(np.meshgrid(np.linspace(10, 8390, rows), np.linspace(0, 8, rows)), axis=-1)
+    made, _ = render(plain("banner", photo, surface, print_mm=(8380, 8)), np.full((4, 4190, 3), 40, np.uint8))
+    assert (made[2:6, 11:-11] == 40).all() and (made[:, :9] == 128).all() and (made[:, -9:] == 128).all()

@@ -1,5 +1,6 @@
 """Scenes as a whole: the product's own px, painters small and large, and products that grow."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from fakes import FakePainter, disc_layer
 from painters import make_sd, painter_of
 
+from gencv.core.contracts import CONTENT_FILTERED, Picture, Recipe
 from gencv.core.errors import BadInput, ContentFiltered
 from gencv.mockup.fidelity import interior_of
 from gencv.mockup.placing import place
@@ -61,6 +63,40 @@ def test_the_least_grown_of_all_is_kept_and_it_is_said() -> None:
     assert fidelity.growth is not None and fidelity.growth > 0.1
     assert "seems to have grown in each of 2 tries" in facts.notes[0]
     assert fidelity.interior_difference == 0
+
+
+class Shy(FakePainter):
+    """Does not show what it paints with some seeds."""
+
+    def __init__(self, *hides: int, **options: Any) -> None:
+        super().__init__(SIDE, **options)
+        self.hides = hides
+
+    def paint(self, recipes: Sequence[Recipe], **options: Any) -> Iterator[Picture]:
+        for picture in super().paint(recipes, **options):
+            hidden = picture.recipe.seed in self.hides
+            yield Picture(None, picture.recipe, CONTENT_FILTERED, ("Not shown.",)) if hidden else picture
+
+
+def test_a_picture_that_grew_is_better_than_one_that_is_not_shown() -> None:
+    _, fidelity, facts = make_scene(disc_layer(), SCENE, Shy(6, grows=range(9)), seed=5)
+    assert (facts.tries, facts.recipe.seed) == (3, 5) and "in each of 2 tries" in facts.notes[0]
+    assert fidelity.growth is not None and fidelity.growth > 0.1
+    _, _, facts = make_scene(disc_layer(), SCENE, Shy(6, grows=[5]), seed=5)
+    assert (facts.tries, facts.recipe.seed, facts.notes) == (3, 7, ()), "the next seed is asked as well"
+    painter = Shy(5)
+    with pytest.raises(ContentFiltered, match="Not shown"):
+        make_scene(disc_layer(), SCENE, painter, seed=5)
+    assert len(painter.asked) == 1, "what is refused is not asked again until it passes"
+
+
+def test_growth_that_cannot_be_told_is_said() -> None:
+    layer = np.full((80, 80, 4), (180, 40, 40, 255), np.uint8)
+    _, fidelity, facts = make_scene(layer, replace(SCENE, size=0.9), FakePainter(SIDE, grows=range(9)))
+    assert fidelity.growth is None and facts.tries == 1
+    assert facts.notes == (
+        "Whether the product grew is not known: it is too thin, or leaves too little of the scene free.",
+    )
 
 
 def test_no_colour_of_the_old_background_is_left_at_the_edge() -> None:

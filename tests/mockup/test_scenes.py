@@ -79,6 +79,20 @@ def test_a_value_that_cannot_be_is_one_sentence(field: str) -> None:
     assert str(error.value).endswith(".") and "\n" not in str(error.value)
 
 
+def test_a_strength_that_leaves_no_step_is_one_sentence() -> None:
+    with pytest.raises(
+        BadInput, match=r"0\.02, leaves none of its 30 steps to run; 0\.0333 or more, or more steps are"
+    ):
+        Scene(name="a", prompt="x", strength=0.02)
+    assert Scene(name="a", prompt="x", strength=0.02, num_inference_steps=50).strength == 0.02
+
+
+def test_whole_numbers_are_whole() -> None:
+    scene = Scene.from_dict({"name": "a", "prompt": "x", "width": 512.0, "height": 64.0, "num_inference_steps": 30.0})
+    for value in (scene.width, scene.height, scene.num_inference_steps):
+        assert type(value) is int
+
+
 @pytest.mark.parametrize(
     ("place", "says"),
     [
@@ -106,4 +120,6 @@ def test_any_values_are_a_scene_or_one_sentence(values: dict[str, Any]) -> None:
     except BadInput:
         return
     assert scene.place in PLACES or len(scene.place) == 2
-    assert all(least <= getattr(scene, name) <= most for name, (least, most) in RANGES.items())
+    for name, (least, most) in RANGES.items():
+        assert least <= getattr(scene, name) <= most
+        assert isinstance(getattr(scene, name), type(least) if isinstance(least, int) else int | float)

@@ -2,49 +2,31 @@
 
 import numpy as np
 
-from gencv.mockup.surface import as_surface, locate
+from gencv.mockup.studio import SIDE_PX, canvas, develop, filled, line, over, paint, step
+from gencv.mockup.surface import as_surface, locate, outline_of
 from gencv.mockup.template import Template, plain
-from gencv.mockup.templates.studio import (
-    SIDE_PX,
-    Camera,
-    canvas,
-    develop,
-    filled,
-    line,
-    over,
-    paint,
-    shade_on_floor,
-    sky,
-    soft,
-    softbox,
-    step,
-)
+from gencv.mockup.templates.room import Camera, softbox, table_top
 
 WIDTH, HEIGHT, DEPTH = 1.5, 1.9, 0.62
 TURNED_DEGREES = -20
 
 
 def draw() -> Template:
-    camera = Camera((1.75, 1.75, 5.4), (0.05, 0.86, 0), 28.5)
+    camera = Camera((1.75, 2.75, 5.2), (0.05, 0.86, 0), 28.5)
     x, y = canvas()
-    floor_x, floor_z, is_floor = camera.floor(x, y)
-    pool = np.where(is_floor, np.exp(-((floor_x + 0.5) ** 2 + (floor_z - 0.8) ** 2) / 18), 0)
-    light = paint("#e6d6c4") * (0.70 + 0.40 * step(soft(pool, 30), 0, 1))[..., None]
     solid = _in_space([FRONT, SIDE, TOP]).reshape(-1, 3)
-    key = shade_on_floor(camera, solid, softbox((-5, 6.5, 4.5), 1.9))
-    dome = shade_on_floor(camera, solid, sky())
-    light = light * (1 - 0.50 * key - 0.55 * dome)[..., None]
+    light = table_top(camera, "#e6d6c4", solid, softbox((-5, 6.5, 4.5), 1.9), pool_at=(-0.5, 0.8), pool_wide=4.2)
 
     front, side, top = (camera.see(_in_space(face)) for face in (FRONT, SIDE, TOP))
     u, v = _on(side, x, y)
     card = paint("#fbfaf7")
-    light = over(light, card * (0.50 + 0.08 * u - 0.14 * v**3)[..., None], filled(_outline(side)))
+    light = over(light, card * (0.50 + 0.08 * u - 0.14 * v**3)[..., None], filled(outline_of(side)))
     u, v = _on(top, x, y)
     flap = np.exp(-(((v - 0.93) / 0.012) ** 2))
-    light = over(light, card * (0.93 - 0.06 * u - 0.25 * flap)[..., None], filled(_outline(top)))
+    light = over(light, card * (0.93 - 0.06 * u - 0.25 * flap)[..., None], filled(outline_of(top)))
     u, v = _on(front, x, y)
     shade = 0.90 - 0.10 * u**1.5 + 0.05 * (1 - v) - 0.09 * v**4
-    on_front = filled(_outline(front))
+    on_front = filled(outline_of(front))
     light = over(light, card * shade[..., None], on_front)
     # Folded card is worn pale along its edges; the line lies over the print too.
     edges = np.maximum(line(front[0, 1], front[1, 1], 1.6), 0.8 * line(front[0, 0], front[0, 1], 1.4))
@@ -78,7 +60,3 @@ def _on(face: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.
     """Return where on a face every px looks, each in 0 to 1."""
     u, v = locate(face)(x, y)
     return np.clip(u, 0, 1), np.clip(v, 0, 1)
-
-
-def _outline(face: np.ndarray) -> np.ndarray:
-    return face.reshape(4, 2)[[0, 1, 3, 2]]

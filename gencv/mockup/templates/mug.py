@@ -2,25 +2,10 @@
 
 import numpy as np
 
+from gencv.mockup.studio import SIDE_PX, away_from, canvas, covered, curve, develop, filled, over, paint, soft, step
 from gencv.mockup.surface import as_surface, locate
 from gencv.mockup.template import Template, plain
-from gencv.mockup.templates.studio import (
-    SIDE_PX,
-    Camera,
-    away_from,
-    canvas,
-    covered,
-    curve,
-    develop,
-    filled,
-    over,
-    paint,
-    shade_on_floor,
-    sky,
-    soft,
-    softbox,
-    step,
-)
+from gencv.mockup.templates.room import Camera, softbox, table_top
 
 RADIUS, HEIGHT = 0.82, 1.9
 PRINT_DEGREES = 66
@@ -30,14 +15,9 @@ PRINT_DEGREES = 66
 def draw() -> Template:
     camera = Camera((0.0, 2.5, 7.2), (0.12, 0.86, 0), 25)
     x, y = canvas()
-    floor_x, floor_z, is_floor = camera.floor(x, y)
-    pool = np.where(is_floor, np.exp(-((floor_x + 0.6) ** 2 + (floor_z - 0.4) ** 2) / 16), 0)
-    light = paint("#c3d0ca") * (0.70 + 0.40 * step(soft(pool, 40), 0, 1))[..., None]
     around = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     solid = np.concatenate([_ring(around, 0.0, RADIUS * 0.95), _ring(around, HEIGHT, RADIUS)])
-    key = shade_on_floor(camera, solid, softbox((-5, 6, 4.0), 2.0))
-    dome = shade_on_floor(camera, solid, sky())
-    light *= (1 - 0.50 * key - 0.52 * dome)[..., None]
+    light = table_top(camera, "#c3d0ca", solid, softbox((-5, 6, 4.0), 2.0), pool_at=(-0.6, 0.4), pool_wide=4.0)
     light = _handle(camera, light)
 
     # The body, as a mesh over the half that is seen: u goes round, v down.

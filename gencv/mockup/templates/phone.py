@@ -2,22 +2,10 @@
 
 import numpy as np
 
+from gencv.mockup.studio import SIDE_PX, canvas, covered, develop, over, paint, rounded, step
 from gencv.mockup.surface import as_surface, locate
 from gencv.mockup.template import Template, plain
-from gencv.mockup.templates.studio import (
-    SIDE_PX,
-    Camera,
-    canvas,
-    covered,
-    develop,
-    over,
-    paint,
-    rounded,
-    shade_on_floor,
-    sky,
-    softbox,
-    step,
-)
+from gencv.mockup.templates.room import Camera, softbox, table_top
 
 WIDTH, HEIGHT, THICK, CORNER, BEZEL = 0.75, 1.56, 0.085, 0.125, 0.028
 TURNED_DEGREES = 24
@@ -26,9 +14,6 @@ TURNED_DEGREES = 24
 def draw() -> Template:
     camera = Camera((0.0, 4.3, 1.55), (0.0, 0.0, -0.02), 26)
     x, y = canvas()
-    floor_x, floor_z, _ = camera.floor(x, y)
-    pool = np.exp(-((floor_x + 0.5) ** 2 + (floor_z + 0.5) ** 2) / 3.2)
-    light = paint("#e3b9a4") * (0.50 + 0.50 * pool)[..., None]
     around = np.radians(np.arange(0, 360, 6))
     rim = np.stack(
         [
@@ -38,11 +23,16 @@ def draw() -> Template:
         axis=-1,
     )
     solid = np.concatenate([_in_space(rim, level) for level in (0.0, THICK)])
-    light *= (
-        1
-        - 0.50 * shade_on_floor(camera, solid, softbox((-3.4, 4.5, -2.5), 1.2))
-        - 0.50 * shade_on_floor(camera, solid, sky())
-    )[..., None]
+    light = table_top(
+        camera,
+        "#e3b9a4",
+        solid,
+        softbox((-3.4, 4.5, -2.5), 1.2),
+        pool_at=(-0.5, -0.5),
+        pool_wide=1.8,
+        dim=0.50,
+        bright=1.0,
+    )
 
     def on(level: float) -> tuple[np.ndarray, np.ndarray]:
         """Where on the phone, at some height of it, every px looks."""

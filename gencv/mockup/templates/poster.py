@@ -2,22 +2,10 @@
 
 import numpy as np
 
-from gencv.mockup.surface import as_surface, locate
+from gencv.mockup.studio import SIDE_PX, canvas, covered, develop, filled, noise, over, paint, rounded, soft, step
+from gencv.mockup.surface import as_surface, locate, outline_of
 from gencv.mockup.template import Template, plain
-from gencv.mockup.templates.studio import (
-    SIDE_PX,
-    Camera,
-    canvas,
-    covered,
-    develop,
-    filled,
-    noise,
-    over,
-    paint,
-    rounded,
-    soft,
-    step,
-)
+from gencv.mockup.templates.room import Camera
 
 WIDTH, HEIGHT, FRAME, DEPTH = 1.0, 1.4, 0.028, 0.035
 MIDDLE = (0.0, 1.45)
@@ -45,11 +33,11 @@ def draw() -> Template:
     light = over(light, wood * (0.30 + 0.25 * sun)[..., None], filled(side))
     under = np.stack([face[1, 0], face[1, 1], back[1, 1], back[1, 0]])
     light = over(light, wood * 0.25, filled(under))
-    light = over(light, wood * (0.62 + 0.62 * sun)[..., None], filled(_outline(face)))
+    light = over(light, wood * (0.62 + 0.62 * sun)[..., None], filled(outline_of(face)))
     hole = camera.see(_lift(inner, DEPTH))
-    in_hole = filled(_outline(hole))
+    in_hole = filled(outline_of(hole))
     lip = camera.see(_lift(_rectangle(FRAME * 0.22), DEPTH))
-    light = over(light, wood * (0.40 + 0.30 * sun)[..., None], np.clip(filled(_outline(lip)) - in_hole, 0, 1))
+    light = over(light, wood * (0.40 + 0.30 * sun)[..., None], np.clip(filled(outline_of(lip)) - in_hole, 0, 1))
 
     # The frame's rebate hides a little of the paper all around, or its far edge would show.
     paper = camera.see(_lift(_rectangle(0.008), 0.4 * DEPTH))
@@ -129,7 +117,3 @@ def _distance(wall_x: np.ndarray, wall_y: np.ndarray, margin: float) -> np.ndarr
 
 def _lift(flat: np.ndarray, z: float) -> np.ndarray:
     return np.concatenate([flat, np.full((*flat.shape[:-1], 1), z)], axis=-1)
-
-
-def _outline(face: np.ndarray) -> np.ndarray:
-    return face.reshape(4, 2)[[0, 1, 3, 2]]

@@ -2,18 +2,13 @@
 
 import numpy as np
 
-from gencv.mockup.surface import as_surface
-from gencv.mockup.template import Template, plain
-from gencv.mockup.templates.studio import (
+from gencv.mockup.studio import (
     SIDE_PX,
     canvas,
     covered,
     curve,
     develop,
-    drag_of,
     filled,
-    folds,
-    light_of,
     noise,
     over,
     paint,
@@ -21,22 +16,19 @@ from gencv.mockup.templates.studio import (
     softened,
     step,
 )
+from gencv.mockup.surface import as_surface
+from gencv.mockup.template import Template, plain
+from gencv.mockup.templates.cloth import behind, drag_of, folds, shade_of
 
 
 def draw() -> Template:
     x, y = canvas()
-    light = paint("#d9cbb8") * (0.74 + 0.36 * step(x + y, 1900, 0) + 0.008 * noise(1, 5))[..., None]
     body, left, right = _body(), _sleeve(), _sleeve()[:, ::-1]
     shirt = np.maximum(body, np.maximum(left, right))
-    for far, spread, dark in ((20, 18, 0.36), (6, 5, 0.30)):
-        light *= (1 - dark * soft(np.roll(np.roll(shirt, far, axis=0), far * 2 // 3, axis=1), spread))[..., None]
-
+    light = behind("#d9cbb8", shirt, lifted_px=21)
     height = _height()
     knit = 1 + 0.012 * noise(2, 2) + 0.010 * np.sin(x * 2 * np.pi / 2.7)
-    edge = soft(shirt, 8)
-    shade = (
-        light_of(height, relief=1.4) * (0.88 + 0.12 * step(x + y, 1500, 400)) * (0.74 + 0.26 * step(edge, 0.45, 0.92))
-    )
+    shade = shade_of(shirt, height, relief=1.4)
     # Sleeves lie under the body's seam, which casts a line of shadow on them.
     for sleeve in (left, right):
         shade *= 1 - 0.20 * soft(body, 5) * sleeve * (1 - body) - 0.05 * sleeve * (1 - body)

@@ -2,18 +2,13 @@
 
 import numpy as np
 
-from gencv.mockup.surface import as_surface
-from gencv.mockup.template import Template, plain
-from gencv.mockup.templates.studio import (
+from gencv.mockup.studio import (
     SIDE_PX,
     canvas,
     covered,
     curve,
     develop,
-    drag_of,
     filled,
-    folds,
-    light_of,
     noise,
     over,
     paint,
@@ -22,26 +17,21 @@ from gencv.mockup.templates.studio import (
     softened,
     step,
 )
+from gencv.mockup.surface import as_surface
+from gencv.mockup.template import Template, plain
+from gencv.mockup.templates.cloth import behind, drag_of, folds, shade_of
 
 LEFT, RIGHT, TOP, BOTTOM = 250, 774, 370, 952
 
 
 def draw() -> Template:
     x, y = canvas()
-    light = paint("#8fa3ad") * (0.62 + 0.45 * step(x + 0.9 * y, 1900, -100) + 0.008 * noise(1, 4))[..., None]
     bag, handles = _bag(), _handles()
-    shape = np.maximum(bag, handles[0])
-    for far, spread, dark in ((34, 22, 0.34), (12, 7, 0.26)):
-        fallen = soft(np.roll(np.roll(shape, far, axis=0), far * 2 // 3, axis=1), spread)
-        light *= (1 - dark * fallen)[..., None]
-
+    light = behind("#8fa3ad", np.maximum(bag, handles[0]), lifted_px=32)
     height = _height(x, y)
     weave = 1 + 0.030 * np.sin(x * 2 * np.pi / 3.1) * np.sin(y * 2 * np.pi / 3.1) + 0.022 * noise(2, 2.2)
     slubs = 0.010 * noise(3, 2, stretch=(14, 1)) + 0.010 * noise(4, 2, stretch=(1, 14))
-    edge = soft(bag, 9)
-    shade = (
-        light_of(height, relief=1.7) * (0.90 + 0.12 * step(x + y, 1500, 500)) * (0.72 + 0.28 * step(edge, 0.45, 0.9))
-    )
+    shade = shade_of(bag, height, relief=1.7)
     cotton = paint("#efe6d3")
     cloth = cotton * (shade * (weave + slubs))[..., None]
     light = _strap(light, handles[1], 0.55, weave)
