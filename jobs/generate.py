@@ -11,7 +11,6 @@ source.parquet, which `manifest` takes as a source. Each picture says in its fil
 how it was made, and --replay makes it again from that. Killed, the same command goes on. docs/generate.md has more.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,15 +20,15 @@ import pyarrow as pa
 
 from gencv.core import storage, tables
 from gencv.core.contracts import Recipe
-from gencv.core.errors import BadImage, BadInput, NotReproduced, UnknownName
-from gencv.core.manifest import Manifest, read_image
+from gencv.core.errors import BadImage, BadInput, NotReproduced, RunConflict, UnknownName
+from gencv.core.manifest import Manifest, read_checked, read_image
 from gencv.core.record import picture_id
 from gencv.datasets.starter import photograph_at
-from gencv.diffusion.checks import require_init
-from gencv.diffusion.replay import How, read_start, replay
+from gencv.diffusion.replay import MAX_BATCH, MAX_THREADS, How, read, read_start, replay
 from gencv.diffusion.sweep import AXES, SHEETS, read_recipes, sweep, varied
 from gencv.images.decode import decode
-from gencv.pipelines.cells import Asked, Start, of_entries, of_manifest, plan, recipe_in, source_of
+from gencv.pipelines import cluster
+from gencv.pipelines.cells import Asked, Start, gathered, of_entries, of_manifest, plan, recipe_in, source_of
 from gencv.pipelines.generate import Painting, generate, pictures_per_part
 from gencv.plots.generate import generate_report
 from gencv.provenance.stamp import FORMATS
@@ -48,10 +47,11 @@ class Config:
     """What to paint; several are swept over, as are several of the next five."""
     seed: tuple[int, ...] = (0,)
     strength: tuple[float, ...] = ()
-    """How far to leave --init, from 0 to 1; default: 0.8, in a mask 1."""
-    guidance_scale: tuple[float, ...] = (Recipe.guidance_scale,)
-    """How closely to follow the prompt; 1 is no guidance."""
-    num_inference_steps: tuple[int, ...] = (Recipe.num_inference_steps,)
+    """How far to leave --init, above 0 and up to 1; default: 0.8, in a mask 1."""
+    guidance_scale: tuple[float, ...] = ()
+    """How closely to follow the prompt; 1 is no guidance. Default: 7.5."""
+    num_inference_steps: tuple[int, ...] = ()
+    """Default: 30."""
     scheduler: tuple[str, ...] = ("default",)
     """default is the painter's own; else ddim, ddpm, euler, euler-a, heun, dpm++2m, dpm++2m-karras, unipc, pndm."""
     num_images: int = 1
@@ -68,7 +68,7 @@ class Config:
     init: str = ""
     """A picture to start from; it is cut and scaled to the size. starter:NAME is a photograph of the packages."""
     mask: str = ""
-    """A picture of the size of --init: white, or transparent, where to paint anew; the rest stays."""
+    """A picture of the size of --init: transparent, or where nothing is, white, where to paint anew; the rest stays."""
     manifest: str = ""
     """Folder of a manifest: start from each of its pictures. Its caption is the prompt where none is given."""
     replay: str = ""
@@ -106,8 +106,8 @@ class Config:
             raise BadInput("--mask says where to paint into --init; give both.")
         if (self.strength or self.sheet == "parameters") and not (self.init or self.manifest or self.recipes):
             raise BadInput("A strength says how far to leave a picture; give --init, or --manifest.")
-        if self.num_images < 1 or self.pictures_per_batch < 1:
-            raise BadInput("--num-images and --pictures-per-batch are 1 or more.")
+        if self.num_images < 1 or not 1 <= self.pictures_per_batch <= MAX_BATCH:
+            raise BadInput(f"--num-images is 1 or more, and --pictures-per-batch from 1 to {MAX_BATCH:,}.")
         for what, name, known in (("sheet", self.sheet, ["", *SHEETS]), ("format", self.format, FORMATS)):
             if name not in known:
                 raise UnknownName(what, name, [one for one in known if one])
@@ -129,19 +129,27 @@ def main(config: Config, run: Run) -> None:
     init = read_picture(config.init, "picture to start from") if config.init else None
     mask = read_picture(config.mask, "mask") if config.mask else None
     painter = painting.load("cpu")
-    asked = list(cells_of(config, init))
-    require_init(*read_start(init, mask, Recipe(prompt="", width=painter.size_px, height=painter.size_px)))
+    asked = gathered(cells_of(config, init))
+    if init is not None:
+        read_start(init, mask)
     cells, refused = plan(painter, asked, has_mask=mask is not None)
-    threads = max(1, (os.cpu_count() or 1) // max(1, -(-cells.num_rows // pictures_per_part(cells))))
-    how = replace(painting.how, threads=threads, mask=picture_id(mask) if mask else "")
-    painting = replace(painting, how=how, mask=config.mask, mask_id=how.mask)
     weights = painter.weights()
+    device = cluster.device_for(config.address)
+    how = replace(painting.how, **computed(run, cells, device), mask=picture_id(mask) if mask else "")
+    painting = replace(painting, how=how, mask=config.mask)
     run.begin(
         cells=tables.content_digest(cells.drop_columns(["uri"]), keys=("cell",)),
         weights=weights,
+        device=how.device,
+        threads=str(how.threads),
         **({"init": picture_id(init)} if init else {}),
         **({"mask": how.mask} if mask else {}),
     )
+    if how.device == "cuda" and device != "cuda":
+        raise RunConflict(
+            f"{run.dir} was begun on a GPU, and there is none now, so px would differ; go on where there is one, or "
+            "choose another --out."
+        )
     if init is not None:
         storage.write_bytes(run.path("init" + storage.suffix_of(config.init)), init)
     made, done = generate(painting, cells, run.dir, address=config.address, workers=config.workers)
@@ -165,11 +173,21 @@ def main(config: Config, run: Run) -> None:
     print(f"Report: {run.path('report.html')}")
 
 
+def computed(run: Run, cells: pa.Table, device: str) -> dict[str, Any]:
+    """Return the device and the threads of each worker: those that the run began with, so that px stay the same."""
+    num_parts = -(-cells.num_rows // pictures_per_part(cells))
+    threads = min(max(1, cluster.num_cpus_here() // max(1, num_parts)), MAX_THREADS)
+    return {
+        "device": run.kept("device", device),
+        "threads": int(run.kept("threads", str(threads))),
+    }
+
+
 def cells_of(config: Config, init: bytes | None) -> Iterable[Asked]:
     """Give what is to be painted, cell by cell; flags that were left out are the sheet's."""
     sheet = SHEETS.get(config.sheet, {})
     axes: dict[str, Sequence[Any]] = {name: getattr(config, name) for name in AXES}
-    axes |= {name: values for name, values in sheet.items() if axes.get(name, ()) == getattr(Config, name, ())}
+    axes |= {name: values for name, values in sheet.items() if not axes.get(name)}
     base = Recipe(
         **{"prompt": ""} | {name: values[0] for name, values in axes.items() if name in AXES and values},
         negative_prompt=config.negative_prompt,
@@ -181,15 +199,16 @@ def cells_of(config: Config, init: bytes | None) -> Iterable[Asked]:
         return of_manifest(Manifest.load(config.manifest), base, axes)
     start = Start(picture_id(init), uri=config.init) if init is not None else None
     if config.recipes:
-        text = read_file(config.recipes, "file of recipes").decode("utf-8", "replace")
-        return of_entries(read_recipes(text, storage.suffix_of(config.recipes)), base, axes, start)
+        entries = read_recipes(read_file(config.recipes, "file of recipes"), storage.suffix_of(config.recipes))
+        return of_entries(entries, base, axes, start)
     return ((recipe, start) for recipe in sweep(base, axes))
 
 
 def again(config: Config, run: Run) -> None:
     """Make a picture again. Raises NotReproduced where it is another one."""
     data = read_picture(config.replay, "picture to replay")
-    init = read_picture(config.init, "picture to start from") if config.init else began_with(config.replay)
+    began_with = read(data)[0].init_digest
+    init = read_picture(config.init, "picture to start from") if config.init else beside(config.replay, began_with)
     mask = read_picture(config.mask, "mask") if config.mask else None
     painter = "" if config.painter == Config.painter else config.painter
     done = replay(data, painter=painter, loras=tuple(map(lora_of, config.lora)), init=init, mask=mask)
@@ -203,11 +222,14 @@ def again(config: Config, run: Run) -> None:
     print(done.sentence)
 
 
-def began_with(place: str) -> bytes | None:
-    """Return the picture that a run of this job kept beside its pictures."""
+def beside(place: str, init_id: str | None) -> bytes | None:
+    """Return the picture of that id that a run of this job kept beside its pictures."""
     folder = place.rpartition("/")[0].rpartition("/")[0]
-    names = [name for name in storage.names_in(folder) if name.partition(".")[0] == "init"] if folder else []
-    return storage.read_bytes(storage.join(folder, names[0])) if names else None
+    if not folder or not init_id:
+        return None
+    names = [name for name, size in storage.sizes_in(folder).items() if size and name.partition(".")[0] == "init"]
+    found = (read_checked(storage.join(folder, name), init_id) for name in names)
+    return next((data for data in found if isinstance(data, bytes)), None)
 
 
 def lora_of(text: str) -> tuple[Path, float]:

@@ -2,7 +2,7 @@
 
 What a picture follows from, down to the byte, is its recipe, the painter's weights, what it began with, and how it was
 computed: the device, the settings for speed, the threads (sums over cores round in another order), and its place in a
-batch (so do sums over a batch). All of that is written into the file as its parameters.
+batch (so do sums over a batch), or in tiles. All of that is written into the file as its parameters.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,10 @@ from gencv.diffusion.sweep import recipe_of
 from gencv.images.decode import decode, decode_layer
 from gencv.images.transform import fill
 from gencv.provenance import parameters as stored
-from gencv.provenance.parameters import Parameters
+from gencv.provenance.parameters import Parameters, SourceType
 from gencv.provenance.stamp import FORMATS, stamp
+
+MAX_THREADS = MAX_BATCH = 1_024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,10 @@ class How(Settings):
     row: int = 0
     batch: int = 1
     """Where in a batch of how many, as `Picture.batch` has it."""
+    tiled: bool = False
+    """As `Picture.tiled` has it."""
+    loras: tuple[tuple[str, str, float], ...] = ()
+    """Name, digest, and weight of each LoRA that was merged into the painter."""
 
     def __post_init__(self) -> None:
         find_speed(self.speed)
@@ -55,8 +61,20 @@ class How(Settings):
             raise UnknownName("format", self.format, FORMATS)
         if not 1 <= self.quality <= 100:
             raise BadInput(f"A quality of {self.quality}; it goes from 1 to 100.")
-        if self.threads < 1 or not 0 <= self.row < self.batch:
-            raise BadInput(f"{self.threads} threads, and row {self.row} of a batch of {self.batch}: that cannot be.")
+        if not (1 <= self.threads <= MAX_THREADS and 0 <= self.row < self.batch <= MAX_BATCH):
+            raise BadInput(
+                f"{self.threads} threads, and row {self.row} of a batch of {self.batch}: that cannot be; 1 to "
+                f"{MAX_THREADS:,} threads and batches of 1 to {MAX_BATCH:,} are accepted."
+            )
+        for lora in self.loras:
+            kinds = [type(value) for value in lora] if isinstance(lora, list | tuple) else []
+            if kinds not in ([str, str, float], [str, str, int]):
+                raise BadInput(f"A LoRA that is {lora!r}; its name, digest, and weight are accepted.")
+        object.__setattr__(self, "loras", tuple(map(tuple, self.loras)))  # JSON brings lists
+
+    @property
+    def source_type(self) -> SourceType:
+        return SourceType.PART_GENERATED if self.mask else SourceType.GENERATED
 
 
 def parameters_of(picture: Picture, how: How, *, weights: str, init_id: str) -> Parameters:
@@ -68,7 +86,7 @@ def parameters_of(picture: Picture, how: How, *, weights: str, init_id: str) -> 
         model_digest=weights,
         versions={name: version(name) for name in ("gencv", "torch", "diffusers")},
         init_digest=init_id or None,
-        extras=how.to_dict() | {"row": row, "batch": size},
+        extras=how.to_dict() | {"row": row, "batch": size, "tiled": picture.tiled},
     )
 
 
@@ -122,19 +140,25 @@ def replay(
             f"The picture has {then.shape[1]} x {then.shape[0]} px and was painted with {recipe.width} x "
             f"{recipe.height}; it was cut or scaled since, so that no replay can be identical."
         )
-    one = load_painter(name, device=device_of(how), speed=how.speed, loras=loras, batch_size=how.batch)
+    start, where = (None, None) if init is None else read_start(init, mask, (recipe.width, recipe.height))
+    one = load_painter(name, device=device_of(how), speed=how.speed, loras=loras, batch_size=how.batch, tiled=how.tiled)
+    if [lora[1:] for lora in one.loras] != [lora[1:] for lora in how.loras]:  # a file may have another name now
+        raise BadInput(
+            f"The picture was painted with {told_of(how.loras)}, and given is {told_of(one.loras)}; give the very same "
+            "files and weights, in that order."
+        )
     if (weights := one.weights()) != stated.model_digest:
         raise BadInput(f"{stated.model} had the weights {stated.model_digest} then, and {name} has {weights} now.")
     recipe = replace(recipe, model=one.name)  # the same weights, wherever they lie now
     threads = torch.get_num_threads()
     torch.set_num_threads(how.threads)
     try:
-        picture = repaint(one, recipe, how, *read_start(init, mask, recipe))
+        picture = repaint(one, recipe, how, start, where)
     finally:
         torch.set_num_threads(threads)
     if picture.image is None:
         raise BadInput(f"It is not painted again: {' '.join(picture.notes)}")
-    file = to_file(picture.image, stated, how, credentials=False)
+    file = to_file(picture.image, stated, how, mask=where, credentials=False)
     away = np.abs(decode(file).astype(np.int16) - then)
     return Replayed(file, recipe, int(away.max()), float((away.max(2) > 0).mean()))
 
@@ -152,7 +176,7 @@ def asked_in(parameters: Parameters) -> tuple[How, Recipe]:
     """Return what parameters ask for, which may be anything in a file that was changed. Raises BadInput."""
     stated, usual = parameters.to_dict(), How().to_dict()
     how = stated["extras"]
-    if not isinstance(how, dict) or how.keys() != usual.keys():
+    if not isinstance(how, dict) or not how or not how.keys() <= usual.keys():  # fewer: by an earlier version
         raise BadInput("The picture was made by gencv and not painted from a recipe; there is nothing to replay.")
     try:
         for name, value in how.items():
@@ -170,24 +194,47 @@ def repaint(
     return list(painter.paint([recipe] * how.batch, init=init, mask=mask))[how.row]
 
 
-def to_file(image: np.ndarray, parameters: Parameters, how: How, **options: Any) -> bytes:
-    """Encode and stamp uint8 RGB [H, W, 3]; options: further ones of `stamp`."""
-    return stamp(image, parameters, format=how.format, quality=how.quality, watermark=how.watermark, **options)
+def to_file(
+    image: np.ndarray, parameters: Parameters, how: How, *, mask: np.ndarray | None = None, **options: Any
+) -> bytes:
+    """Encode and stamp uint8 RGB [H, W, 3]. mask: bool [H, W], where the watermark may lie. options: more of `stamp`.
+
+    Outside of the mask a PNG has the px of the image; JPEG and WebP lose some everywhere.
+    """
+    return stamp(
+        image,
+        parameters,
+        format=how.format,
+        quality=how.quality,
+        source_type=how.source_type,
+        watermark=how.watermark,
+        keep=None if mask is None else ~mask,
+        **options,
+    )
+
+
+def told_of(loras: Sequence[tuple[str, str, float]]) -> str:
+    """Say which LoRAs, as in "the LoRA style.safetensors (8a6e0804, weight 2)"."""
+    told = [f"the LoRA {name} ({digest}, weight {weight:g})" for name, digest, weight in loras]
+    return " and ".join(told) or "no LoRA"
 
 
 def device_of(how: How) -> str:
     return how.device if how.device == "cuda" and torch.cuda.is_available() else "cpu"
 
 
-def read_start(init: bytes | None, mask: bytes | None, recipe: Recipe) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return what a recipe starts from, cut and scaled to its size: uint8 RGB [H, W, 3] and bool [H, W].
+def read_start(
+    init: bytes, mask: bytes | None, size: tuple[int, int] | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return what is begun with, uint8 RGB [H, W, 3], and where to paint anew, bool [H, W].
 
-    mask: white, or transparent, where to paint anew. Raises BadImage, and BadInput for a mask of another size.
+    mask: of the size of the picture. Its holes are painted anew where it has any (px that are more transparent than
+    not), else its white. size: width and height in px that both are cut and scaled to; their own if None.
+    Raises BadImage, and BadInput for a mask of another size, or of which nothing is left.
     """
-    if init is None:
-        return None, None
     image = decode(init)
-    start = fill(image, recipe.width, recipe.height)
+    width, height = size or image.shape[1::-1]
+    start = fill(image, width, height)
     if mask is None:
         return start, None
     layer = decode_layer(mask)
@@ -196,8 +243,12 @@ def read_start(init: bytes | None, mask: bytes | None, recipe: Recipe) -> tuple[
             f"The mask has {layer.shape[1]} x {layer.shape[0]} px and the picture {image.shape[1]} x {image.shape[0]}; "
             "they must agree."
         )
-    white = layer if layer.shape[2] == 3 else np.repeat(255 - layer[..., 3:], 3, axis=2)
-    return start, np.asarray(fill(white, recipe.width, recipe.height).mean(2) >= 128)
+    has_holes = layer.shape[2] == 4 and bool((layer[..., 3] < 128).any())
+    white = np.repeat(255 - layer[..., 3:], 3, axis=2) if has_holes else layer[..., :3]
+    where = np.asarray(fill(white, width, height).mean(2) >= 128)
+    if not where.any():
+        raise BadInput(f"The mask is empty at {width} x {height} px; white, or transparent, is where to paint anew.")
+    return start, where
 
 
 def require_same(what: str, asked: str | None, given: bytes | None) -> None:

@@ -4,7 +4,7 @@ Source: Ma et al. 2023, DeepCache, arXiv:2312.00858. Choice: the cut lies before
 reuses runs the first down block and the last up block alone.
 """
 
-from threading import get_ident
+from threading import Lock, local
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ class ReusingUnet:
         self.unet, self.interval = unet, interval
         self.step = 0
         self.deep: torch.Tensor | None = None
+        if interval > 1:
+            keep_deep(unet.up_blocks[-1])
 
     def __call__(self, sample: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, added: Any) -> torch.Tensor:
         """Noisy latents [B, C, h, w] -> what the UNet predicts, of the same shape."""
@@ -27,21 +29,9 @@ class ReusingUnet:
         return self._shallow(sample, timestep, text, added)
 
     def _whole(self, sample: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, added: Any) -> torch.Tensor:
-        if self.interval == 1:
-            made: torch.Tensor = self.unet(sample, timestep, text, added_cond_kwargs=added, return_dict=False)[0]
-            return made
-
-        mine = get_ident()
-
-        def keep(block: Any, inputs: Any, named: dict[str, Any]) -> None:
-            if get_ident() == mine:  # the block is every thread's, and so is a hook on it
-                self.deep = named["hidden_states"]
-
-        hook = self.unet.up_blocks[-1].register_forward_pre_hook(keep, with_kwargs=True)
-        try:
-            made = self.unet(sample, timestep, text, added_cond_kwargs=added, return_dict=False)[0]
-        finally:
-            hook.remove()
+        _seen.deep = None
+        made: torch.Tensor = self.unet(sample, timestep, text, added_cond_kwargs=added, return_dict=False)[0]
+        self.deep, _seen.deep = _seen.deep, None
         return made
 
     def _shallow(self, sample: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, added: Any) -> torch.Tensor:
@@ -60,6 +50,23 @@ class ReusingUnet:
             hidden = unet.conv_act(unet.conv_norm_out(hidden))
         made: torch.Tensor = unet.conv_out(hidden)
         return made
+
+
+_seen = local()
+"""What went last into a block that keeps, in this thread."""
+_keeping = Lock()
+
+
+def keep_deep(block: Any) -> None:
+    """Let a block note what goes into it, from now on: threads share it, and hooks that come and go would meet."""
+
+    def keep(block: Any, inputs: Any, named: dict[str, Any]) -> None:
+        _seen.deep = named["hidden_states"]
+
+    with _keeping:
+        if not getattr(block, "keeps_deep", False):
+            block.register_forward_pre_hook(keep, with_kwargs=True)
+            block.keeps_deep = True
 
 
 def _attends(block: Any, text: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -1,7 +1,8 @@
 """Recipes by the sheet: every combination of some axes, or a file of recipes."""
 
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -76,27 +77,39 @@ def varied(recipes: Sequence[Recipe]) -> dict[str, list[Any]]:
     return {name: values for name, values in found.items() if len(values) > 1}
 
 
-def read_recipes(text: str, suffix: str) -> list[dict[str, Any]]:
-    """Read the entries of a file: .json (a list), .jsonl (one a line), or .txt (a prompt a line).
+def read_recipes(data: bytes, suffix: str) -> list[Any]:
+    """Read the entries of a file: .json (a list), .jsonl (one a line), or .txt (a prompt a line), in UTF-8.
 
     What they say is asked one by one, in `recipe_of`, so that a bad one fails alone. Raises BadInput where the file as
     a whole cannot be read.
     """
-    lines = [line for line in text.splitlines() if line.strip()]
+    if suffix not in READERS:
+        raise BadInput(f"A file of recipes ends with {suffix or 'nothing'}; .json, .jsonl, and .txt are accepted.")
     try:
-        if suffix == ".txt":
-            entries = [{"prompt": line.strip()} for line in lines]
-        elif suffix == ".jsonl":
-            entries = [json.loads(line) for line in lines]
-        elif suffix == ".json":
-            entries = json.loads(text)
-        else:
-            raise BadInput(f"A file of recipes ends with {suffix or 'nothing'}; .json, .jsonl, and .txt are accepted.")
-    except ValueError as error:
+        entries = READERS[suffix](data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise BadInput(f"The file of recipes is no text in UTF-8: {error.reason} at byte {error.start:,}.") from None
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"The recipes are no JSON: {error}.") from None
     if not isinstance(entries, list) or not entries:
         raise BadInput('The file of recipes holds none; a list of objects like {"prompt": "a cat"} is accepted.')
     return entries
+
+
+def lines_of(text: str) -> list[tuple[int, str]]:
+    """Return the lines that are not empty and their numbers; `str.splitlines` would cut at U+2028 in a text as well."""
+    return [(number, line.strip()) for number, line in enumerate(io.StringIO(text, newline=None), 1) if line.strip()]
+
+
+def json_lines(text: str) -> list[Any]:
+    """Read a JSON a line. Raises ValueError with the number of the line."""
+    found = []
+    for number, line in lines_of(text):
+        try:
+            found.append(json.loads(line))
+        except ValueError as error:
+            raise ValueError(f"{str(error).partition(': line')[0]} in line {number}") from None
+    return found
 
 
 def recipe_of(entry: Any, base: Recipe) -> Recipe:
@@ -110,3 +123,11 @@ def recipe_of(entry: Any, base: Recipe) -> Recipe:
             wanted = {str: "a text", int: "a whole number"}.get(KINDS[name][-1], "a number")
             raise BadInput(f"A recipe whose {name} is {value!r}; {wanted} is accepted.")
     return replace(base, **entry)
+
+
+READERS: dict[str, Callable[[str], Any]] = {
+    ".json": json.loads,
+    ".jsonl": json_lines,
+    ".txt": lambda text: [{"prompt": line} for _, line in lines_of(text)],
+}
+"""Kinds of files of recipes."""

@@ -3,17 +3,18 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from gencv.core.contracts import Recipe
-from gencv.core.errors import BadImage, GencvError
+from gencv.core.errors import BadImage, BadInput, GencvError
 from gencv.core.manifest import Manifest
 from gencv.diffusion.checks import MAX_SIDE_PX
 from gencv.diffusion.painter import DiffusionPainter, groups
-from gencv.diffusion.sweep import recipe_of, sweep
+from gencv.diffusion.sweep import MAX_CELLS, recipe_of, sweep
 
 CELLS_SCHEMA = pa.schema(
     [
@@ -99,6 +100,14 @@ def seeds_from(first: int, axes: Axes) -> list[int]:
     return [first + seed - given[0] for seed in given]
 
 
+def gathered(asked: Iterable[Asked]) -> list[Asked]:
+    """Return all cells of a run. Raises BadInput for more than MAX_CELLS, before the others are made."""
+    found = list(islice(asked, MAX_CELLS + 1))
+    if len(found) > MAX_CELLS:
+        raise BadInput(f"More than {MAX_CELLS:,} pictures are asked for; so many are accepted in one run.")
+    return found
+
+
 def plan(painter: DiffusionPainter, asked: Sequence[Asked], *, has_mask: bool = False) -> tuple[pa.Table, pa.Table]:
     """Check every cell; returns those to paint, rows of CELLS_SCHEMA, and those that cannot be, of PICTURES_SCHEMA.
 
@@ -110,7 +119,7 @@ def plan(painter: DiffusionPainter, asked: Sequence[Asked], *, has_mask: bool = 
         try:
             if isinstance(recipe, GencvError):
                 raise recipe
-            good.append((cell, complete(painter, recipe, start, has_mask=has_mask), start))
+            good.append((cell, filled_in(painter, recipe, start, has_mask=has_mask), start))
         except GencvError as error:
             told = held(recipe) if isinstance(recipe, Recipe) else {}
             origin = {"parent": start.id, "group": start.group} if start else {}
@@ -123,7 +132,7 @@ def plan(painter: DiffusionPainter, asked: Sequence[Asked], *, has_mask: bool = 
     return pa.Table.from_pylist(rows, CELLS_SCHEMA), pa.Table.from_pylist(bad, PICTURES_SCHEMA)
 
 
-def complete(painter: DiffusionPainter, recipe: Recipe, start: Start | None, *, has_mask: bool = False) -> Recipe:
+def filled_in(painter: DiffusionPainter, recipe: Recipe, start: Start | None, *, has_mask: bool = False) -> Recipe:
     """Fill in a recipe. Picture and mask are cut to the recipe's size, so only whether there are some counts."""
     sides = recipe.height or painter.size_px, recipe.width or painter.size_px
     height, width = (min(max(side, 1), MAX_SIDE_PX) for side in sides)
@@ -148,7 +157,9 @@ def held(recipe: Recipe) -> dict[str, Any]:
 
 def told_of(error: GencvError) -> dict[str, str]:
     """Return the columns that say an error; of a picture its code."""
-    return {"error": error.code if isinstance(error, BadImage) else type(error).__name__, "detail": str(error)}
+    kind = error.code if isinstance(error, BadImage) else type(error).__name__
+    # A sentence repeats what it was given, perhaps half a character, which no column holds.
+    return {"error": kind, "detail": str(error).encode("utf-8", "backslashreplace").decode()}
 
 
 def recipe_in(row: dict[str, Any]) -> Recipe:

@@ -17,7 +17,13 @@ MAX_SHEETS = 24
 MAX_COLUMNS, MAX_ROWS = 8, 24
 MAX_PICTURES = 96
 """Pictures on a page without axes; pictures.parquet has them all."""
-WORDS = {"guidance_scale": "guidance scale", "num_inference_steps": "steps"}
+OTHERS = ("negative_prompt", "width", "height", "parent")
+"""Columns that may change beside the axes of a sweep."""
+WORDS = {
+    "guidance_scale": "guidance scale",
+    "num_inference_steps": "steps",
+    "negative_prompt": "negative prompt",
+}
 
 
 def generate_report(
@@ -40,7 +46,7 @@ def generate_report(
     if init is not None:
         report.section("Began with", "Each picture starts from this one, cut to its size.")
         report.figures({"the picture to start from": draw_sheet([(decode(init), "")], columns=4)})
-    report.section("Contact sheet", describe(axes))
+    report.section("Contact sheet", describe(rows, axes))
     for title, sheet in sheets(rows, axes, folder):
         report.figures({title: sheet}, title)
     add_refused(report, rows)
@@ -52,6 +58,7 @@ def sheets(rows: list[dict[str, Any]], axes: dict[str, list[Any]], folder: str) 
 
     Without two axes, or where a cell has not one picture, they are pictures with captions.
     """
+    axes = of_parents(rows, axes)
     at: dict[tuple[Any, ...], dict[str, Any]] = {tuple(row[name] for name in axes): row for row in rows}
     lengths = [len(values) for values in axes.values()]
     if (
@@ -72,12 +79,23 @@ def sheets(rows: list[dict[str, Any]], axes: dict[str, list[Any]], folder: str) 
         if not any(row and row["path"] for line in cells for row in line):  # of a prompt that is not painted
             continue
         grid = [[tile_of(row, folder) for row in line] for line in cells]
-        labels = [label(value) for value in axes[first]], [label(value) for value in axes[second]]
-        title = ", ".join(f"{word(name)} {label(value)}" for name, value in zip(outer, fixed, strict=True))
+        labels = [label(value, first) for value in axes[first]], [label(value, second) for value in axes[second]]
+        title = ", ".join(f"{word(name)} {label(value, name)}" for name, value in zip(outer, fixed, strict=True))
         found.append(
             (title or f"{word(first)} by {word(second)}", draw_grid(grid, (word(first), word(second)), labels))
         )
     return found
+
+
+def of_parents(rows: list[dict[str, Any]], axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return the axes, with the parent in place of what follows from it, as seeds and captions of a manifest do."""
+    of_each: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        of_each.setdefault(row["parent"], []).append(row)
+    if len(of_each) < 2:
+        return axes
+    own = {name for name in axes if any(len({row[name] for row in some}) > 1 for some in of_each.values())}
+    return {"parent": list(of_each)} | {name: values for name, values in axes.items() if name in own}
 
 
 def tile_of(row: dict[str, Any] | None, folder: str) -> Tile:
@@ -89,22 +107,24 @@ def tile_of(row: dict[str, Any] | None, folder: str) -> Tile:
 
 def caption(row: dict[str, Any], axes: dict[str, list[Any]]) -> str:
     """Return what tells a picture from the others, else its prompt."""
-    told = [f"{word(name)} {label(row[name])}" for name in axes if name != "prompt"]
+    told = [f"{word(name)} {label(row[name], name)}" for name in axes if name != "prompt"]
     return "\n".join([row["prompt"], *told] if "prompt" in axes or not told else told)
 
 
-def describe(axes: dict[str, list[Any]]) -> str:
-    if not axes:
-        return "All pictures have one recipe."
-    told = "; ".join(f"{word(name)} over {len(values)} values" for name, values in axes.items())
-    return f"What changes: {told}. All else is the same."
+def describe(rows: list[dict[str, Any]], axes: dict[str, list[Any]]) -> str:
+    """Say what changes from picture to picture, along the axes and beside them."""
+    told = [f"{word(name)} over {len(values)} values" for name, values in axes.items()]
+    told += [word(name) for name in OTHERS if len({row[name] for row in rows if row["path"]}) > 1]
+    return f"What changes: {'; '.join(told)}. All else is the same." if told else "All pictures have one recipe."
 
 
 def word(name: str) -> str:
     return WORDS.get(name, name)
 
 
-def label(value: Any) -> str:
+def label(value: Any, name: str) -> str:
+    if name == "parent" and value:
+        return str(value[:8])
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -49,18 +49,20 @@ def made(
     init: bytes | None = None,
     mask: bytes | None = None,
     loras: Sequence[tuple[Path, float]] = (),
+    tiled: bool = False,
     **how: Any,
 ) -> list[bytes]:
     """Paint recipes of one size in batches, as files."""
-    painter = load_painter(str(folder), device="cpu", loras=loras)
-    start, where = read_start(init, mask, recipes[0])
-    how_made = How(threads=torch.get_num_threads(), mask=picture_id(mask) if mask else "", **how)
+    painter = load_painter(str(folder), device="cpu", loras=loras, tiled=tiled)
+    start, where = (None, None) if init is None else read_start(init, mask, (recipes[0].width, recipes[0].height))
+    how_made = How(threads=torch.get_num_threads(), mask=picture_id(mask) if mask else "", loras=painter.loras, **how)
     init_id = picture_id(init) if init else ""
     return [
         to_file(
             one.image,
-            parameters_of(one, how_made, weights=painter.weights(), init_id=init_id),
+            parameters_of(replace(one, tiled=tiled), how_made, weights=painter.weights(), init_id=init_id),
             how_made,
+            mask=where,
             credentials=False,
         )
         for one in painter.paint(recipes, init=start, mask=where)
@@ -89,12 +91,53 @@ def test_ten_pictures_of_a_sweep_come_again_to_the_byte(sd_folder: Path) -> None
     assert sorted(batches) == sorted([*((row, 2) for row in range(2)), *((row, 8) for row in range(8))])
 
 
-@pytest.mark.parametrize("form", ["jpeg", "webp"])
-def test_other_formats_and_a_mask_come_again_to_the_byte(sd_folder: Path, form: str) -> None:
-    for mask in (None, MASK):
-        recipes = sweep(replace(BASE, strength=0.9), {"seed": (1, 2)})
-        for file in made(sd_folder, recipes, init=INIT, mask=mask, format=form, quality=70, watermark=mask is None):
-            assert replay(file, painter=str(sd_folder), init=INIT, mask=mask).is_identical
+@pytest.mark.parametrize("form", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize(
+    ("mask", "kind"), [(None, "/trainedAlgorithmicMedia"), (MASK, "/compositeWithTrainedAlgorithmicMedia")]
+)
+def test_every_format_and_a_mask_come_again_to_the_byte(
+    sd_folder: Path, form: str, mask: bytes | None, kind: str
+) -> None:
+    recipes = sweep(replace(BASE, strength=0.9), {"seed": (1, 2)})
+    for file in made(sd_folder, recipes, init=INIT, mask=mask, format=form, quality=70):
+        done = replay(file, painter=str(sd_folder), init=INIT, mask=mask)
+        assert done.is_identical and done.file == file and kind.encode() in file
+
+
+def test_a_picture_that_was_decoded_in_tiles_comes_again_in_tiles(sd_folder: Path) -> None:
+    recipe = replace(BASE, prompt="cat")
+    (tiled,), (whole,) = (made(sd_folder, [recipe], tiled=tiled) for tiled in (True, False))
+    assert (decode(tiled) != decode(whole)).any()
+    assert replay(tiled, painter=str(sd_folder)).is_identical and replay(whole, painter=str(sd_folder)).is_identical
+
+
+@pytest.mark.parametrize(
+    ("layers", "holes"),
+    [
+        ({"white": 255}, False),
+        ({"white": 255, "alpha": 255}, False),
+        ({"white": 255, "alpha": 200}, False),
+        ({"alpha": 255}, True),
+        ({"white": 255, "alpha": 255}, True),
+    ],
+)
+def test_a_mask_is_read_by_its_holes_and_else_by_its_white(layers: dict[str, int], holes: bool) -> None:
+    """White in the upper half; holes, where there are some, in the lower one."""
+    pixels = np.zeros((64, 64, 4 if "alpha" in layers else 3), np.uint8)
+    pixels[:32, :, :3] = layers.get("white", 0)
+    pixels[..., 3:] = layers.get("alpha", 0)
+    if holes:
+        pixels[32:, :, 3] = 0
+    _, where = read_start(png(picture(0, 64, 64)), png(pixels))
+    assert where is not None and where.sum() == 32 * 64 and where[32 if holes else 0].all()
+
+
+def test_a_mask_of_which_nothing_is_left_is_one_sentence() -> None:
+    init, mask = png(picture(0, 192, 64)), png(np.pad(np.full((64, 40, 3), 255, np.uint8), ((0, 0), (0, 152), (0, 0))))
+    _, where = read_start(init, mask)
+    assert where is not None and where.sum() == 64 * 40
+    with pytest.raises(BadInput, match="The mask is empty at 64 x 64 px"):
+        read_start(init, mask, (64, 64))
 
 
 def test_where_the_painter_lies_does_not_matter_and_its_loras_do(sd_folder: Path, tmp_path: Path, cat: bytes) -> None:
@@ -104,8 +147,23 @@ def test_where_the_painter_lies_does_not_matter_and_its_loras_do(sd_folder: Path
     loras = [(tmp_path / "style.safetensors", 2.0)]
     (styled,) = made(sd_folder, [replace(BASE, prompt="cat", seed=2)], loras=loras)
     assert replay(styled, painter=str(sd_folder), loras=loras).is_identical
-    with pytest.raises(BadInput, match="had the weights"):
+    shutil.copy(tmp_path / "style.safetensors", tmp_path / "renamed.safetensors")
+    assert replay(styled, painter=str(sd_folder), loras=[(tmp_path / "renamed.safetensors", 2.0)]).is_identical
+    one = r"the LoRA style\.safetensors \(\w+, weight {}\)"
+    with pytest.raises(BadInput, match=f"was painted with {one.format(2)}, and given is no LoRA; give the very same"):
         replay(styled, painter=str(sd_folder))
+    with pytest.raises(BadInput, match=f"with {one.format(2)}, and given is {one.format(1)}"):
+        replay(styled, painter=str(sd_folder), loras=[(tmp_path / "style.safetensors", 1.0)])
+    with pytest.raises(BadInput, match=f"was painted with no LoRA, and given is {one.format(2)}"):
+        replay(cat, painter=str(sd_folder), loras=loras)
+
+
+def test_a_picture_of_an_earlier_version_says_less_and_comes_again(sd_folder: Path) -> None:
+    (cat,) = made(sd_folder, [replace(BASE, prompt="cat")], watermark=False)
+    found = stored.read(cat).parameters
+    assert found is not None
+    fewer = {name: value for name, value in found.extras.items() if name not in ("tiled", "loras")}
+    assert replay(stored.write(cat, replace(found, extras=fewer)), painter=str(sd_folder)).is_identical
 
 
 def test_it_leaves_the_threads_as_they_were(sd_folder: Path, cat: bytes) -> None:
@@ -185,6 +243,10 @@ def test_another_start_than_it_began_with(sd_folder: Path) -> None:
         (lambda cat: edited(cat, num_inference_steps=0), "0 steps; a whole number"),
         (lambda cat: edited(cat, seed="seven"), "was changed: A recipe whose seed is 'seven'; a whole number"),
         (lambda cat: edited(cat, extras={"row": 3}), "was changed: .* row 3 of a batch of 3"),
+        (lambda cat: edited(cat, extras={"threads": 2**40}), "1099511627776 threads.* 1 to 1,024 threads"),
+        (lambda cat: edited(cat, extras={"batch": 10**9}), "a batch of 1000000000: that cannot be"),
+        (lambda cat: edited(cat, extras={"loras": [["style", 5]]}), r"A LoRA that is \['style', 5\]; its name, digest"),
+        (lambda cat: edited(cat, extras={"loras": "style"}), r"Its loras is 'style'"),
         (lambda cat: edited(cat, extras={"speed": "fast"}), "was changed: Unknown speed 'fast'"),
         (lambda cat: edited(cat, model="../elsewhere"), "says that '../elsewhere' painted it"),
         (

@@ -67,27 +67,34 @@ def test_the_sheets_are_what_they_say() -> None:
     [
         ("a cat\n\n  a dog \n", ".txt", [{"prompt": "a cat"}, {"prompt": "a dog"}]),
         ('{"prompt": "a"}\n\n{"seed": 3}\n', ".jsonl", [{"prompt": "a"}, {"seed": 3}]),
+        ('{"prompt": "a\u2028b\x85"}\r\n{"prompt": "ü"}\r', ".jsonl", [{"prompt": "a\u2028b\x85"}, {"prompt": "ü"}]),
+        ("\ufeffa cat\u2028here\r\n", ".txt", [{"prompt": "a cat\u2028here"}]),
+        ('\ufeff[{"prompt": "a"}]', ".json", [{"prompt": "a"}]),
         ('[{"prompt": "a"}, 5]', ".json", [{"prompt": "a"}, 5]),
     ],
 )
 def test_a_file_is_a_list_of_entries(text: str, suffix: str, entries: list[Any]) -> None:
-    assert read_recipes(text, suffix) == entries
+    assert read_recipes(text.encode(), suffix) == entries
 
 
 @pytest.mark.parametrize(
-    ("text", "suffix", "says"),
+    ("data", "suffix", "says"),
     [
-        ("a", ".csv", r"ends with \.csv; \.json, \.jsonl, and \.txt"),
-        ("a", "", "ends with nothing"),
-        ("{", ".json", "no JSON: "),
-        ('{"prompt": "a"}', ".json", "holds none; a list of objects"),
-        ("[]", ".json", "holds none"),
-        (" \n", ".txt", "holds none"),
+        (b"a", ".csv", r"ends with \.csv; \.json, \.jsonl, and \.txt"),
+        (b"a", "", "ends with nothing"),
+        (b"{", ".json", "no JSON: "),
+        (b"[" * 100_000, ".json", "no JSON: "),
+        (b'{"prompt": "a"}\n\n{"prompt"}\n', ".jsonl", "no JSON: Expecting .* in line 3"),
+        (b'{"prompt": "a"}', ".json", "holds none; a list of objects"),
+        (b"[]", ".json", "holds none"),
+        (b" \n", ".txt", "holds none"),
+        ("a grün cat".encode("latin-1"), ".txt", "is no text in UTF-8: invalid .* at byte 4"),
+        ("a cat".encode("utf-16"), ".txt", "is no text in UTF-8"),
     ],
 )
-def test_a_file_that_is_none_is_one_sentence(text: str, suffix: str, says: str) -> None:
+def test_a_file_that_is_none_is_one_sentence(data: bytes, suffix: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
-        read_recipes(text, suffix)
+        read_recipes(data, suffix)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The job from the command line: what it leaves, what it makes again, and what it refuses. No Ray: one part each."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from gencv.core import tables
 from gencv.core.manifest import Manifest
 from gencv.diffusion.sweep import STYLES
 from gencv.images.decode import decode
+from gencv.pipelines import cluster
+from gencv.provenance import parameters
 
 Job = Callable[..., tuple[int, str, str]]
 
@@ -55,6 +58,8 @@ def test_a_sweep_its_page_and_every_picture_again(job: Job, quick: list[str], ph
     assert code == 2 and "negative_prompt was '', now 'blur'" in stderr
 
     again = ["--painter", quick[1], "--replay"]
+    (out / "init.d").mkdir()
+    shutil.copy(files[0], out / "init.aaa")
     code, stdout, _ = job("generate", *again, files[2], "--out", tmp_path / "again")  # its init lies beside it
     assert code == 0 and "Identical: every px is the same." in stdout
     assert (decode((tmp_path / "again" / "again.png").read_bytes()) == decode(files[2].read_bytes())).all()
@@ -120,10 +125,60 @@ def test_a_file_of_recipes_whose_bad_ones_fail_alone(job: Job, quick: list[str],
 def test_the_sheets(job: Job, quick: list[str], tmp_path: Path) -> None:
     assert job("generate", *quick, "--sheet", "prompts", "--prompt", "cat", "--out", tmp_path / "p")[0] == 0
     assert [row["prompt"] for row in rows_of(tmp_path / "p")] == [f"cat, as {style}" for style in STYLES]
-    assert job("generate", *quick, "--sheet", "parameters", "--init", "starter:flower", "--out", tmp_path / "q")[0] == 2
+    flags = ["--sheet", "parameters", "--guidance-scale", "7.5", "--init", "starter:flower"]
+    assert job("generate", *quick, *flags, "--out", tmp_path / "q")[0] == 2
     rows = rows_of(tmp_path / "q")  # two steps are too few for a strength of .3, which fails alone
-    assert len(rows) == 12 and [row["error"] for row in rows] == ["BadInput"] * 3 + [None] * 9
-    assert {row["num_inference_steps"] for row in rows} == {2}, "what a flag says goes before the sheet"
+    assert [row["error"] for row in rows] == ["BadInput", None, None, None]
+    told = {(row["num_inference_steps"], row["guidance_scale"]) for row in rows}
+    assert told == {(2, 7.5)}, "what a flag says goes before the sheet, a default too"
+
+
+def test_a_mask_is_cut_like_its_picture_and_its_watermark_stays_in_it(
+    job: Job, sd_folder: Path, tmp_path: Path
+) -> None:
+    """White at the left of a wide picture, where no square cut out of its middle has any."""
+    where = np.zeros((64, 192), bool)
+    where[:, :40] = True
+    Image.fromarray(picture(0, 192, 64)).save(tmp_path / "wide.png")
+    Image.fromarray(where).save(tmp_path / "mask.png")
+    flags = ["--painter", sd_folder, "--num-inference-steps", "2", "--prompt", "cat", "--init", tmp_path / "wide.png"]
+    flags += ["--mask", tmp_path / "mask.png"]
+    code, _, stderr = job("generate", *flags, "--width", "192", "--height", "64", "--out", tmp_path / "out")
+    assert code == 0, stderr
+    file = tmp_path / "out" / "pictures" / "000000.png"
+    made, was = decode(file.read_bytes()), picture(0, 192, 64)
+    assert (made[~where] == was[~where]).all() and (made[where] != was[where]).any()
+    again = ["--painter", sd_folder, "--replay", file]
+    code, stdout, _ = job("generate", *again, "--mask", tmp_path / "mask.png", "--out", tmp_path / "again")
+    assert code == 0 and "Identical" in stdout
+
+
+def test_a_run_goes_on_as_it_began(job: Job, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    command = [*quick, "--prompt", "cat", "--out", out]
+    monkeypatch.setattr(cluster, "num_cpus_here", lambda: 3)
+    assert job("generate", *command)[0] == 0
+    inputs = json.loads((out / "config.json").read_text())["inputs"]
+    assert (inputs["device"], inputs["threads"]) == (cluster.device_for(None), "3")
+    before = decode((out / "pictures" / "000000.png").read_bytes())
+    monkeypatch.setattr(cluster, "num_cpus_here", lambda: 1)
+    (out / "painted" / "part-000000.parquet").unlink()  # as if it had been killed before the part was done
+    assert job("generate", *command)[0] == 0
+    assert (decode((out / "pictures" / "000000.png").read_bytes()) == before).all()
+    assert json.loads((out / "report.json").read_text())["inputs"]["threads"] == "3"
+    found = parameters.read((out / "pictures" / "000000.png").read_bytes()).parameters
+    assert found is not None and found.extras["threads"] == 3
+    shutil.copy(out / "pictures" / "000000.png", out / "init.png")  # which it did not begin with
+    again = ["--painter", quick[1], "--replay", out / "pictures" / "000000.png", "--out", tmp_path / "again"]
+    code, stdout, stderr = job("generate", *again)
+    assert code == 0 and "Identical" in stdout, stderr
+
+    asked = json.loads((out / "config.json").read_text())
+    asked["inputs"]["device"] = "cuda"
+    (out / "config.json").write_text(json.dumps(asked))
+    monkeypatch.setattr(cluster, "device_for", lambda address: "cpu")
+    code, _, stderr = job("generate", *command)
+    assert code == 2 and "was begun on a GPU, and there is none now" in stderr and len(stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -141,7 +196,9 @@ def test_the_sheets(job: Job, quick: list[str], tmp_path: Path) -> None:
         (["--prompt", "cat", "--mask", "in/0000.jpg"], "--mask says where to paint into --init"),
         (["--prompt", "cat", "--strength", ".5"], "A strength says how far to leave a picture"),
         (["--sheet", "parameters"], "A strength says how far to leave a picture"),
-        (["--prompt", "cat", "--num-images", "0"], "are 1 or more"),
+        (["--prompt", "cat", "--num-images", "0"], "--num-images is 1 or more"),
+        (["--prompt", "cat", "--pictures-per-batch", "2000"], "--pictures-per-batch from 1 to 1,024"),
+        (["--recipes", "latin.txt"], "is no text in UTF-8"),
         (["--prompt", "cat", "--sheet", "colours"], "Unknown sheet 'colours'; known: parameters, prompts."),
         (["--prompt", "cat", "--format", "gif"], "Unknown format 'gif'; known: jpeg, png, webp."),
         (["--prompt", "cat", "--quality", "0"], "A quality of 0; it goes from 1 to 100."),
@@ -171,6 +228,7 @@ def test_what_cannot_be_painted_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("r.txt").write_text("a cat\n")
+    Path("latin.txt").write_bytes("grün".encode("latin-1"))
     Path("style.bin").write_bytes(b"pickle")
     Image.fromarray(picture(0, 8, 8)).save("small.png")
     Image.new("RGB", (96, 72)).save("black.png")

@@ -1,6 +1,7 @@
 """What is asked for becomes cells, and a cell that cannot be is a row."""
 
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,10 +11,12 @@ from fakes import manifest
 from gencv.core.contracts import Recipe
 from gencv.core.errors import BadInput
 from gencv.diffusion.painter import DiffusionPainter, load_painter
+from gencv.diffusion.sweep import MAX_CELLS
 from gencv.pipelines.cells import (
     PICTURES_SCHEMA,
     SOURCE_SCHEMA,
     Start,
+    gathered,
     held,
     of_entries,
     of_manifest,
@@ -48,6 +51,8 @@ def painter(sd_folder: Path) -> DiffusionPainter:
         ({"seed": 2**70}, "BadInput", "A seed of 1180591620717411303424"),
         ({"guidance_scale": float("nan")}, "BadInput", "A guidance scale of nan"),
         ({"model": "sdxl"}, "BadInput", "The recipe is for the painter 'sdxl'"),
+        ({"model": "\ud800"}, "BadInput", "The recipe is for the painter "),
+        ({"guidance_scale": 10**400}, "BadInput", "A guidance scale of"),
     ],
 )
 def test_a_cell_that_cannot_be_fails_alone(painter: DiffusionPainter, changes: dict, error: str, says: str) -> None:
@@ -64,6 +69,12 @@ def test_a_strength_needs_a_start_and_a_mask_has_its_own(painter: DiffusionPaint
     for has_mask, strength in ((False, '"strength": 0.8'), (True, '"strength": 1.0')):
         cells, _ = plan(painter, [(BASE, START)], has_mask=has_mask)
         assert strength in cells["recipe"][0].as_py()
+
+
+def test_a_run_has_a_limit_whatever_its_cells_are_of() -> None:
+    assert len(gathered(repeat((BASE, None), MAX_CELLS))) == MAX_CELLS
+    with pytest.raises(BadInput, match="More than 1,000,000 pictures"):
+        gathered(repeat((BASE, None)))
 
 
 def test_cells_that_can_share_a_batch_stand_together(painter: DiffusionPainter) -> None:

@@ -8,18 +8,33 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from fakes import manifest_of, write_pictures
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from gencv.core import tables
 from gencv.core.contracts import CONTENT_FILTERED, DONE, Recipe
+from gencv.core.errors import NotSupported
 from gencv.core.record import picture_id
 from gencv.diffusion.painter import DiffusionPainter
 from gencv.diffusion.replay import How, replay
 from gencv.images.decode import decode
 from gencv.pipelines import generate as module
 from gencv.pipelines.cells import PICTURES_SCHEMA, Asked, Start, of_manifest, plan
-from gencv.pipelines.generate import CELLS, Painting, ReadStarts, generate, pictures_per_part, shared
+from gencv.pipelines.generate import (
+    CELLS,
+    Painting,
+    PaintParts,
+    ReadStarts,
+    generate,
+    pictures_per_part,
+    shared_column,
+    shared_values,
+)
+from gencv.pipelines.parts import from_ipc, to_ipc
+from gencv.provenance import parameters, watermark
 
 BASE = Recipe(prompt="cat", num_inference_steps=2)
 
@@ -97,26 +112,61 @@ def test_a_start_that_is_none_or_goes_missing_fails_alone(painting: Painting, tm
     assert (first != last).any()
 
 
+def masked(painting: Painting, folder: Path, where: np.ndarray) -> tuple[Painting, Path, bytes]:
+    """Return a painting into a mask with the watermark on, a photograph of its size, and the mask's file."""
+    (photo,) = write_pictures(folder / "in", 1, size=where.shape[::-1])
+    place = folder / "mask.png"
+    Image.fromarray(np.where(where, np.uint8(255), np.uint8(0))).save(place)
+    mask = place.read_bytes()
+    return replace(painting, mask=str(place), how=How(mask=picture_id(mask))), photo, mask
+
+
 def test_into_a_mask_at_every_size(painting: Painting, tmp_path: Path) -> None:
-    (photo,) = write_pictures(tmp_path / "in", 1, size=(64, 64))
-    white = np.zeros((64, 64, 3), np.uint8)
-    white[:, :32] = 255
-    Image.fromarray(white).save(tmp_path / "mask.png")
-    mask = (tmp_path / "mask.png").read_bytes()
-    masked = replace(
-        painting,
-        mask=str(tmp_path / "mask.png"),
-        mask_id=picture_id(mask),
-        how=How(watermark=False, mask=picture_id(mask)),
-    )
-    asked = [(replace(BASE, width=side, height=side), start_of(photo)) for side in (64, 32)]
-    rows = run(masked, asked, tmp_path / "out")
-    assert [(row["error"], row["strength"]) for row in rows] == [(None, 1.0)] * 2
-    made = decode((tmp_path / "out" / rows[0]["path"]).read_bytes())
-    was = decode(photo.read_bytes())
-    assert (made[:, 32:] == was[:, 32:]).all() and (made[:, :32] != was[:, :32]).any()
-    file = (tmp_path / "out" / rows[1]["path"]).read_bytes()
-    assert replay(file, painter=painting.painter, init=photo.read_bytes(), mask=mask).is_identical
+    where = np.zeros((256, 256), np.bool_)
+    where[:, :160] = True
+    into, photo, mask = masked(painting, tmp_path, where)
+    asked = [(replace(BASE, width=side, height=side), start_of(photo)) for side in (256, 128)]
+    rows = run(into, asked, tmp_path / "out")
+    assert [(row["error"], row["strength"], row["notes"]) for row in rows] == [(None, 1.0, "")] * 2
+    files = [(tmp_path / "out" / row["path"]).read_bytes() for row in rows]
+    made, was = decode(files[0]), decode(photo.read_bytes())
+    assert (made[~where] == was[~where]).all() and (made[where] != was[where]).any()
+    for file in files:
+        stated = parameters.read(file).parameters
+        assert stated is not None and watermark.detect(decode(file)).payload == stated.payload
+        assert replay(file, painter=painting.painter, init=photo.read_bytes(), mask=mask).is_identical
+
+
+def test_a_mask_too_small_for_a_watermark_is_said_and_one_of_which_nothing_is_left_fails_alone(
+    painting: Painting, tmp_path: Path
+) -> None:
+    where = np.zeros((64, 128), np.bool_)
+    where[:16, :16] = True
+    into, photo, _ = masked(painting, tmp_path, where)
+    asked = [(replace(BASE, width=width, height=64), start_of(photo)) for width in (128, 64)]
+    rows = run(into, asked, tmp_path / "out")
+    assert [row["error"] for row in rows] == [None, "BadInput"]
+    assert rows[0]["notes"] == "The mask is too small for a watermark that can be read."
+    assert rows[1]["detail"].startswith("The mask is empty at 64 x 64 px")
+    made, was = decode((tmp_path / "out" / rows[0]["path"]).read_bytes()), decode(photo.read_bytes())
+    assert (made[~where] == was[~where]).all() and (made[where] != was[where]).any()
+
+
+def test_it_paints_where_it_was_planned_and_nowhere_else(painting: Painting, tmp_path: Path) -> None:
+    """A run that began on a CPU stays there beside a GPU; one that began on a GPU says that there is none."""
+    before = torch.get_num_threads()
+    build = PaintParts(str(tmp_path), painting)
+    assert callable(build("cuda", 1))
+    with pytest.raises(NotSupported, match="painted on a GPU, and a worker has none"):
+        replace(build, painting=replace(painting, how=How(device="cuda")))("cpu", 1)
+    torch.set_num_threads(before)
+
+
+@given(st.lists(st.none() | st.binary(max_size=2)))
+def test_a_shared_column_holds_each_value_once(values: list[bytes | None]) -> None:
+    table = from_ipc(to_ipc(pa.table({"file": shared_column(values)})))
+    assert shared_values(table["file"]) == values
+    assert sum(len(chunk.dictionary) for chunk in table["file"].chunks) == len({*values} - {None})
 
 
 def test_what_is_done_stays_and_what_is_not_is_painted_to_the_same_pixels(painting: Painting, tmp_path: Path) -> None:
@@ -154,7 +204,7 @@ def test_cells_that_begin_with_one_picture_read_it_once(
     part = ReadStarts(str(tmp_path / "out"), given)(0)
     assert calls == [path.read_bytes() for path in paths]
     assert [len(chunk.dictionary) for chunk in part["start"].chunks] == [2]
-    files = shared(part["file"])
+    files = shared_values(part["file"])
     assert files[0] is files[3] and files[4] == paths[1].read_bytes() and len(files) == 8
 
 

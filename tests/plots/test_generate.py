@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from PIL import Image
 from gencv.core.contracts import CONTENT_FILTERED, DONE, Recipe
 from gencv.diffusion.sweep import sweep, varied
 from gencv.pipelines.cells import PICTURES_SCHEMA, held
-from gencv.plots.generate import MAX_COLUMNS, MAX_PICTURES, MAX_SHEETS, generate_report, sheets
+from gencv.plots.generate import MAX_COLUMNS, MAX_PICTURES, MAX_SHEETS, generate_report, of_parents, sheets
 
 BASE = Recipe(prompt="a cat", strength=0.5, model="tiny")
 
@@ -22,7 +23,8 @@ def rows_of(folder: Path, recipes: list[Recipe], **changes: dict[int, Any]) -> l
     for cell, recipe in enumerate(recipes):
         path = f"pictures/{cell}.png"
         Image.fromarray(picture(cell, 8, 8)).save(folder / path)
-        row = {"cell": cell, "path": path, "finish_reason": DONE, "error": None, "notes": "", **held(recipe)}
+        row = {"cell": cell, "path": path, "finish_reason": DONE, "error": None, "notes": "", "parent": None}
+        row |= held(recipe)
         rows.append(row | {name: values[cell] for name, values in changes.items() if cell in values})
     return rows
 
@@ -74,6 +76,25 @@ def test_variants_that_share_their_axes_are_all_shown(tmp_path: Path) -> None:
     recipes = sweep(BASE, {"strength": [0.3, 0.6], "guidance_scale": [2.0, 7.5]}) * 2
     ((title, sheet),) = sheets(rows_of(tmp_path, recipes), varied(recipes), str(tmp_path))
     assert title == "All pictures" and sheet.startswith(b"\x89PNG")
+
+
+def test_the_variants_of_a_manifest_have_their_parents_as_rows(tmp_path: Path) -> None:
+    recipes = [replace(BASE, seed=seed, strength=strength) for strength in (0.3, 0.6) for seed in (5, 9, 7)]
+    parents = {cell: f"{cell % 3}" * 32 for cell in range(6)}
+    rows = rows_of(tmp_path, recipes, parent=parents)
+    ((title, sheet),) = sheets(rows, varied(recipes), str(tmp_path))
+    assert title == "parent by strength" and sheet.startswith(b"\x89PNG")
+    captioned = [replace(one, prompt=f"a cat, {cell % 3}") for cell, one in enumerate(recipes)]
+    assert of_parents(rows_of(tmp_path, captioned, parent=parents), varied(captioned)) == {
+        "parent": [f"{parent}" * 32 for parent in range(3)],
+        "strength": [0.3, 0.6],
+    }
+    assert "strength over 2 values; parent. All else is the same." in page_of(tmp_path, recipes, parent=parents)
+
+
+def test_what_changes_beside_the_axes_is_said(tmp_path: Path) -> None:
+    recipes = [replace(BASE, negative_prompt="text"), replace(BASE, width=128)]
+    assert "What changes: negative prompt; width. All else is the same." in page_of(tmp_path, recipes)
 
 
 def test_the_page_says_what_changes_and_what_was_not_painted(tmp_path: Path) -> None:
