@@ -11,7 +11,6 @@ well captions and pictures find each other; with --duplicates, what it holds mor
 wander through that opens offline. docs/search.md has all of them.
 """
 
-import heapq
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -24,25 +23,18 @@ import tyro
 from gencv.core import storage
 from gencv.core.contracts import Encoder
 from gencv.core.embeddings import matrix, read_vectors
-from gencv.core.errors import BadImage, BadInput, ModelUnavailable, NotSupported, UnknownName
+from gencv.core.errors import BadImage, BadInput, ModelUnavailable, UnknownName
 from gencv.core.manifest import Manifest, read_image
-from gencv.core.seeds import uniform_for
 from gencv.evaluate.duplicates import find_duplicates
 from gencv.evaluate.projection import MAX_POINTS, project, require_projection
 from gencv.evaluate.search import judge
-from gencv.images.decode import decode
-from gencv.images.preprocess import Preprocessing
 from gencv.index import layout
-from gencv.index.compose import cut_region
 from gencv.index.cursors import Cursor
-from gencv.index.cutoff import CUTOFF, MAX_PICTURES, Cutoff, calibrate
+from gencv.index.cutoff import Cutoff
 from gencv.index.fusion import COPY_COSINE
-from gencv.index.query import Hits, Query, require_space
-from gencv.index.query import run as ask
-from gencv.index.rerank import Rerank
+from gencv.index.query import Query
 from gencv.index.table import Index
 from gencv.models.encoders import FOR_SEARCH, load_encoder
-from gencv.models.rerankers import load_reranker
 from gencv.pipelines.index import index_embeddings, index_manifest
 from gencv.plots.atlas import atlas_page
 from gencv.plots.search import duplicates_report, evaluation_report, hits_report, index_report, map_report
@@ -50,9 +42,8 @@ from gencv.runs.export import EXPORTS, write_export
 from gencv.runs.launch import launch
 from gencv.runs.report import Report
 from gencv.runs.run import Run
+from gencv.services.search import TOLD, Searcher, draw_ids
 
-TOLD = ("id", "uri", "caption", "width", "height", "label", "generator", "family", "source", "split")
-"""What is told of a picture."""
 SHOWN = (*TOLD, "thumbnail")
 NUM_SAMPLE = 12
 UPDATES = ("manifest", "embeddings")
@@ -181,12 +172,13 @@ def main(config: Config, run: Run) -> None:
     if not config.index:
         bring_up_to_date(config, run)
         return
-    version = Cursor.parse(config.cursor).version if config.cursor else None
-    index = Index.open(config.index, version=version)
+    searcher = Searcher(config.index, reranker=config.rerank)
+    index = searcher.index(config.cursor)
     asked = config.modes[-1]
-    {"query": search, "evaluate": evaluate, "duplicates": duplicates, "map": draw_map, "index": export_all}[asked](
-        config, run, index
-    )
+    if asked == "query":
+        search(config, run, searcher)
+        return
+    {"evaluate": evaluate, "duplicates": duplicates, "map": draw_map, "index": export_all}[asked](config, run, index)
 
 
 def bring_up_to_date(config: Config, run: Run) -> None:
@@ -207,7 +199,9 @@ def bring_up_to_date(config: Config, run: Run) -> None:
         without = [(uri, error) for uri, error in zip(manifest["uri"], made["error"].to_pylist(), strict=True) if error]
     index = Index.open(run.dir)
     if Cutoff.load(run.dir, index.version) is None:
-        measure_cutoff(index, encoder)
+        missing = Searcher(run.dir, encoder=encoder).measure_cutoff()
+        if missing:
+            print(f"Hits of this index have no cut-off: {missing}")
     counts = asdict(changes)
     del counts["version"]
     facts = [*facts_of(index), *((f"Pictures {name}", value) for name, value in counts.items())]
@@ -236,22 +230,9 @@ def open_encoder(config: Config) -> Encoder:
         return load_encoder("starter")
 
 
-def measure_cutoff(index: Index, encoder: Encoder | None) -> None:
-    """Measure from which score a match is good, where the encoder takes texts and there are pictures enough."""
-    try:
-        encoder = encoder or load_encoder(index.space.encoder)
-        require_space(encoder.space, index.space)
-        drawn = draw_ids(index, 0, "cutoff", MAX_PICTURES)
-        vectors = matrix(index.rows(drawn, ["vector"])["vector"], index.space.dim)
-        calibrate(encoder, vectors, index.num_rows, index.version).save(index.folder)
-    except (NotSupported, ModelUnavailable, BadInput) as error:
-        storage.remove_file(storage.join(index.folder, CUTOFF))
-        print(f"Hits of this index have no cut-off: {error}")
-
-
-def search(config: Config, run: Run, index: Index) -> None:
+def search(config: Config, run: Run, searcher: Searcher) -> None:
     """Answer a query: print the hits, and with --out draw them."""
-    pixels = read_pixels(config.image, config.region, index) if config.image else None
+    pixels = read_pixels(config.image, config.region, searcher) if config.image else None
     query = Query(
         text=given("query", config.query),
         negative=given("negative", config.negative),
@@ -266,12 +247,12 @@ def search(config: Config, run: Run, index: Index) -> None:
         hybrid=config.hybrid,
         collapse=config.collapse,
     )
-    encoder = load_encoder(index.space.encoder) if query.text or query.negative or pixels is not None else None
-    rerank = Rerank(load_reranker(config.rerank), decode) if config.rerank else None
+    if query.needs_encoder:
+        searcher.load()
     started = time.perf_counter()
-    hits = ask(query, index, encoder, Cutoff.load(config.index, index.version), rerank)
+    found = searcher.answer(query, columns=SHOWN, rerank=bool(config.rerank))
     milliseconds = 1000 * (time.perf_counter() - started)
-    rows = rows_of(index, hits)
+    index, hits, rows = found.index, found.hits, found.rows
     first = 1 + (Cursor.parse(config.cursor).offset if config.cursor else 0)
     for rank, (score, uri) in enumerate(zip(rows["score"].to_pylist(), rows["uri"].to_pylist(), strict=True), first):
         print(f"{rank:4d}  {score:.3f}  {uri}")
@@ -305,34 +286,15 @@ def given(name: str, text: str | None) -> str:
     return text or ""
 
 
-def read_pixels(place: str, region: tuple[int, ...], index: Index) -> np.ndarray:
-    """Return the picture to look for, or a region of it, as the index's pictures were prepared, uint8 RGB [H, W, 3].
-
-    Raises BadInput if it is none, or the region does not lie in it.
-    """
+def read_pixels(place: str, region: tuple[int, ...], searcher: Searcher) -> np.ndarray:
+    """Return the picture to look for, or a region of it. Raises BadInput if it is none, or the region not in it."""
     data = read_image(place)
     try:
         if isinstance(data, BadImage):
             raise data
-        image = decode(data)
-        image = cut_region(image, region) if region else image
-        prepared = index.space.preprocessing
-        return image if prepared is None else Preprocessing.from_dict(prepared).apply(image)
+        return searcher.prepare(data, region)
     except BadImage as bad:
         raise BadInput(f"--image {place}: {bad}.") from None
-
-
-def rows_of(index: Index, hits: Hits) -> pa.Table:
-    """Return what the index knows of some hits, with `score` and `copies`, the number that was collapsed into each.
-
-    Where a reranker was at work, also with `cosine`, and `reranked`, whether the score is the reranker's.
-    """
-    found = index.rows([hit.id for hit in hits.hits], SHOWN)
-    found = found.append_column("score", pa.array([hit.score for hit in hits.hits], pa.float32()))
-    if hits.reranker:
-        found = found.append_column("cosine", pa.array([hit.cosine for hit in hits.hits], pa.float32()))
-        found = found.append_column("reranked", pa.array([hit.reranked for hit in hits.hits], pa.bool_()))
-    return found.append_column("copies", pa.array([len(hit.copies) for hit in hits.hits], pa.int32()))
 
 
 def asked_in_words(config: Config) -> str:
@@ -473,12 +435,6 @@ def where_of(config: Config, index: Index) -> str:
 def sample_of(index: Index) -> pa.Table:
     """Return some rows of an index, the same ones as long as they are there."""
     return index.rows(draw_ids(index, 0, "sample", NUM_SAMPLE), SHOWN)
-
-
-def draw_ids(index: Index, seed: int, purpose: str, count: int) -> list[str]:
-    """Draw pictures of an index, each by its own number, so that most stay the same when others come and go."""
-    ids = index.scan(["id"])["id"].to_pylist()
-    return heapq.nsmallest(count, ids, key=lambda name: uniform_for(seed, name, purpose))
 
 
 def last_name(place: str) -> str:

@@ -23,7 +23,10 @@ from gencv.core.errors import (
     BrokenIndex,
     ContentFiltered,
     GencvError,
+    Gone,
+    InUse,
     ModelUnavailable,
+    NotFound,
     NotSupported,
     OutOfMemory,
     UnknownName,
@@ -76,6 +79,9 @@ class Busy(Refused):
 
 STATUSES: dict[type[GencvError], tuple[int, str]] = {
     UnknownName: (400, "unknown_name"),
+    NotFound: (404, "not_found"),
+    Gone: (410, "gone"),
+    InUse: (503, "in_use"),
     BadInput: (400, "bad_input"),
     NotSupported: (400, "not_supported"),
     ContentFiltered: (400, "moderation_blocked"),
@@ -85,6 +91,9 @@ STATUSES: dict[type[GencvError], tuple[int, str]] = {
     BrokenIndex: (503, "index_broken"),
 }
 """Status and code of every error that a request can meet; the first class that fits."""
+
+RETRY_AFTER_S = {"in_use": "5"}
+"""After which errors the same request may come again, and when."""
 
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -110,7 +119,10 @@ def body(status: int, code: str, message: str, param: str | None = None) -> dict
 def answer(error: GencvError) -> JSONResponse:
     """Return the response for an error that a person can mend."""
     status, code = status_of(error)
-    param, headers = (error.param, error.headers) if isinstance(error, Refused) else (None, None)
+    after_s = RETRY_AFTER_S.get(code)
+    param, headers = (None, {"Retry-After": after_s} if after_s else None)
+    if isinstance(error, Refused):
+        param, headers = error.param, error.headers
     return JSONResponse(body(status, code, str(error), param), status, headers=headers)
 
 

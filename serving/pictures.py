@@ -5,7 +5,14 @@ import binascii
 
 from starlette.datastructures import FormData, UploadFile
 
+from gencv.images.decode import Limits
+from serving.door import Door
 from serving.errors import Refused
+
+
+def limits_of(door: Door) -> Limits:
+    """Return what a picture may be that comes in."""
+    return Limits(max_bytes=int(door.max_body_mb * 2**20), max_pixels=int(door.max_megapixels * 1e6))
 
 
 async def from_form(form: FormData, field: str, max_images: int) -> list[tuple[str, bytes]]:

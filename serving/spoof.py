@@ -12,17 +12,19 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
 from gencv.core.errors import BadImage, GencvError, UnknownName
-from serving import errors, pictures
+from serving import errors
 from serving.api import new_api
 from serving.batching import Batcher
 from serving.calls import call
 from serving.metrics import batch_sizes, stages, verdicts
+from serving.pictures import limits_of
+from serving.requests import body_of, read
 from serving.settings import Settings
 
 MAX_LOADED = 4
@@ -82,14 +84,14 @@ def build_api(service: Service, settings: SpoofSettings) -> FastAPI:
     """Return the application; see `Service`."""
     api = new_api("spoof", "gencv spoof", __doc__ or "", settings.door, service.ready)
 
-    @api.post("/v1/check", openapi_extra={"requestBody": BODY})
+    @api.post("/v1/check", openapi_extra={"requestBody": body_of(Options, JsonOptions)})
     async def check(request: Request) -> dict[str, Any]:
         """Judge one or many pictures.
 
         Of many each has its answers or its error; where none can be judged the first one's error is the answer.
         """
         began = time.perf_counter()
-        images, options = await read(request, settings.door.max_images)
+        images, options = await read(request, Options, JsonOptions, settings.door.max_images)
         names = options.bundles or settings.default or list(settings.bundles)
         for name in names:
             if name not in settings.bundles:
@@ -132,45 +134,11 @@ async def judged(service: Service, name: str, data: bytes, bundles: Sequence[str
     return {"name": name, "id": id, "answers": answers, "provenance": provenance, "error": None, "timing_ms": timing}
 
 
-async def read(request: Request, max_images: int) -> tuple[list[tuple[str, bytes]], Options]:
-    """Return the pictures and the choices of a request, in a form or in JSON. Raises Refused."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        async with request.form(max_files=max_images + 1) as form:
-            images = await pictures.from_form(form, "image", max_images)
-            given: dict[str, Any] = {}
-            for name, value in form.multi_items():
-                field = name.removesuffix("[]")
-                if field in ("bundles", "explain"):
-                    given.setdefault(field, []).append(value)
-                elif field != "image":
-                    given[field] = value
-        return images, validated(Options, given)
-    if kind == "application/json":
-        whole = validated(JsonOptions, await request.body())
-        texts = [whole.image] if isinstance(whole.image, str) else whole.image
-        return pictures.from_base64(texts, "image", max_images), whole
-    raise errors.Refused(415, "unsupported_media_type", "Send multipart/form-data or application/json.")
-
-
-def validated(model: type[Any], given: dict[str, Any] | bytes) -> Any:
-    """Read what a request says. Raises Refused."""
-    try:
-        return model.model_validate_json(given) if isinstance(given, bytes) else model.model_validate(given)
-    except ValidationError as error:
-        raise errors.refusal_of(error) from None
-
-
 class Detectors:
     """Bundles, each loaded when it is first asked for, and their batches."""
 
     def __init__(self, settings: SpoofSettings) -> None:
-        from gencv.images.decode import Limits
-
-        self.settings = settings
-        self.limits = Limits(
-            max_bytes=int(settings.door.max_body_mb * 2**20), max_pixels=int(settings.door.max_megapixels * 1e6)
-        )
+        self.settings, self.limits = settings, limits_of(settings.door)
 
     @serve.multiplexed(max_num_models_per_replica=MAX_LOADED)
     async def loaded(self, name: str) -> Any:
@@ -254,22 +222,3 @@ def build(args: SpoofSettings) -> Application:
     settings = args.from_environment("GENCV_SPOOF_")
     detectors = serve.deployment(name="detectors", **settings.replicas.options())(Detectors).bind(settings)
     return serve.deployment(name="spoof", **settings.api_options())(Spoof).bind(detectors, settings)
-
-
-BODY = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["image"],
-                "properties": {
-                    "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                    **Options.model_json_schema()["properties"],
-                },
-            }
-        },
-        "application/json": {"schema": JsonOptions.model_json_schema()},
-    },
-}
-"""What `read` takes, for the OpenAPI page."""

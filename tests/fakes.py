@@ -4,6 +4,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ from gencv.core.errors import BadInput
 from gencv.core.manifest import SCHEMA, Manifest
 from gencv.core.predictions import Predictions
 from gencv.core.record import Split, picture_id
+from gencv.images.decode import decode
+from gencv.images.degrade import encode_png
+from gencv.images.transform import Transform
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -185,6 +189,55 @@ class WordEncoder:
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
+COLOURS = {"red": (220, 20, 20), "green": (20, 180, 20), "blue": (20, 20, 220)}
+
+
+class ColourEncoder:
+    """A picture is its mean colour, a text the colours it names; everything else is one more direction."""
+
+    space = Space(encoder="fake", weights="w", dim=4, transform={})
+    transform = Transform(
+        size_px=32, resize_px=32, resize="squash", interpolation="bicubic", mean=(0,) * 3, std=(1,) * 3
+    )
+
+    def images(self, pixels: np.ndarray) -> np.ndarray:
+        means = pixels.reshape(len(pixels), -1, 3).mean(axis=1)
+        return unit(np.concatenate([means, np.full((len(pixels), 1), 10)], axis=1))
+
+    def texts(self, texts: list[str]) -> np.ndarray:
+        return unit(np.array([[*(name in text for name in COLOURS), 0.1] for text in texts], float))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def colour_png(name: str, number: int = 0) -> bytes:
+    """Make a picture of a colour of COLOURS, another one for every number."""
+    pixels = np.array(COLOURS[name]) + np.random.default_rng(number).normal(0, 3, (48, 64, 3))
+    return encode_png(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def colour_index(folder: Path | str, names: Sequence[str], *, preprocessing: dict[str, Any] | None = None) -> list[str]:
+    """Write an index of pictures `colour_png(name, row)`; returns their ids."""
+    from gencv.images.thumbnail import thumbnail
+    from gencv.index.layout import row_schema
+    from gencv.index.table import update
+
+    files = [colour_png(name, row) for row, name in enumerate(names)]
+    images = [decode(data) for data in files]
+    space = replace(ColourEncoder.space, preprocessing=preprocessing)
+    vectors = ColourEncoder().images(np.stack([ColourEncoder.transform(image) for image in images]))
+    said = {"generator": list(names), "caption": [[f"a {name} wall"] for name in names], "width": 64, "height": 48}
+    ids = [picture_id(data) for data in files]
+    columns = index_rows(len(names), dim=space.dim, id=ids, **said).drop_columns(["vector", "thumbnail"])
+    extra = {"vector": vector_column(vectors), "thumbnail": [thumbnail(image) for image in images]}
+    schema = row_schema(space)
+    table = pa.table({name: extra[name] if name in extra else columns[name] for name in schema.names}, schema)
+    update(str(folder), space, [table], set(ids))
+    return ids
+
+
 class GreenReranker:
     """A reranker to which the greener picture fits better, whatever is asked: P(match) is its mean green by 255."""
 
@@ -246,6 +299,7 @@ class MemoryIndex:
     def __init__(self, vectors: np.ndarray, space: Space, *, losses: float = 0.0, **columns: list[Any]) -> None:
         self.vectors = np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
         self.space, self.version, self.losses, self.num_rows = space, 3, losses, len(vectors)
+        self.identity = "00000000000000aa"
         self.ids = columns.pop("id", [f"p{row:05d}" for row in range(len(vectors))])
         self.captions: list[list[str]] = columns.pop("caption", [[] for _ in self.ids])
         self.pictures = {name: columns.pop(name, [None] * len(vectors)) for name in ("uri", "thumbnail")}

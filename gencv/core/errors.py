@@ -5,6 +5,9 @@
     ├── BadInput              a folder, file, column, or option that is not as it must be
     │   ├── UnknownName       a choice that does not exist: what was asked for, and what there is
     │   ├── BadSource         a --source that cannot be read as pictures with labels
+    │   ├── NotFound          a picture that an index does not hold
+    │   ├── Gone              a version of an index that was there once
+    │   ├── InUse             an index that another writer is at; the same again later
     │   └── RunConflict       --out holds a run that was made in another way
     ├── ModelUnavailable      weights that cannot be had here, and the folder to put them in
     ├── BrokenBundle          a detector bundle that is incomplete or does not give its golden scores
@@ -78,6 +81,18 @@ class UnknownName(BadInput):
 
 class BadSource(BadInput):
     """A source of pictures that cannot be read."""
+
+
+class NotFound(BadInput):
+    """A picture that is asked for by its id, and that an index does not hold."""
+
+
+class Gone(BadInput):
+    """A version of an index that is not there, or no longer."""
+
+
+class InUse(BadInput):
+    """An index that another writer is changing; the same may be tried again."""
 
 
 class RunConflict(BadInput):

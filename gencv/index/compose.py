@@ -48,9 +48,9 @@ def wordings(text: str) -> list[str]:
     return [template.replace("{}", phrase) for template in TEMPLATES]
 
 
-def encode_pixels(encoder: Encoder, pixels: np.ndarray) -> np.ndarray:
-    """Encode uint8 RGB [H, W, 3] -> float32 [D] of norm 1."""
-    return np.asarray(encoder.images(encoder.transform(pixels)[None])[0])
+def encode_pictures(encoder: Encoder, pictures: list[np.ndarray]) -> np.ndarray:
+    """Encode B times uint8 RGB [H, W, 3] of any size -> float32 [B, D] of norm 1."""
+    return np.asarray(encoder.images(np.stack([encoder.transform(pixels) for pixels in pictures])))
 
 
 def cut_region(pixels: np.ndarray, box: tuple[int, ...]) -> np.ndarray:

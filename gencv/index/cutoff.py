@@ -72,15 +72,20 @@ class Cutoff(Settings):
         return found if found.version == version else None
 
 
-def calibrate(encoder: Encoder, pictures: np.ndarray, num_rows: int, version: int) -> Cutoff:
+def encode_phrases(encoder: Encoder) -> np.ndarray:
+    """Encode PHRASES -> float32 [200, D] of norm 1. Raises NotSupported where there is no text encoder."""
+    return encode_texts(encoder, list(PHRASES))
+
+
+def calibrate(phrases: np.ndarray, pictures: np.ndarray, num_rows: int, version: int) -> Cutoff:
     """Measure what unrelated texts reach in a table. Raises BadInput without two pictures.
 
-    pictures: float32 [N, D] of norm 1, the table's or MAX_PICTURES drawn from them; num_rows, version: of the
-    table.
+    phrases: float32 [P, D], `encode_phrases`. pictures: float32 [N, D] of norm 1, the table's or MAX_PICTURES drawn
+    from them; num_rows, version: of the table.
     """
     if len(pictures) < 2:
         raise BadInput("A cut-off needs at least two pictures.")
-    found = encode_texts(encoder, list(PHRASES)) @ pictures.T
+    found = phrases @ pictures.T
     higher = highest(num_rows) - highest(len(pictures))
     cosines = np.sort(found.max(axis=1) + higher * np.median(found.std(axis=1)))
     level = float(np.quantile(cosines, 1 - SHARE))

@@ -4,6 +4,7 @@ An index is a folder with `table.lance`, a table as LanceDB opens it too (`lance
 Everything here goes through Lance's own package: LanceDB's has no way to commit what many workers wrote.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,17 @@ from pyarrow import fs
 
 from gencv.core import storage
 from gencv.core.embeddings import Space
-from gencv.core.errors import BadInput, BrokenIndex, GencvError
+from gencv.core.errors import BadInput, BrokenIndex, GencvError, Gone
 
 TABLE = "table.lance"
 FACTS = b"gencv"
 """The key of the table's own metadata that holds the space."""
 MAGIC = b"LANC"
 """The last bytes of each of Lance's files."""
+SAID = ("uri", "caption", "width", "height", "label", "generator", "family", "source", "split")
+"""What is said of a picture: columns of a manifest that a row of the index has too."""
+POSTED = "posted:"
+"""How the uri of a picture begins that came without a manifest; its id follows. Nothing lies there."""
 
 
 def row_schema(space: Space) -> pa.Schema:
@@ -43,6 +48,15 @@ def row_schema(space: Space) -> pa.Schema:
         ("split", pa.string()),
     ]
     return pa.schema(columns, metadata={FACTS: json.dumps({"space": space.to_dict()})})
+
+
+def row_digests(rows: pa.Table) -> dict[str, str]:
+    """Return, by id, a digest of all that a row of an index says of each picture of a manifest.
+
+    The vector is not in it: the id names the picture's bytes, and the index's space all that is done to them.
+    """
+    said = (one for some in rows.select(["id", *SAID]).to_batches(max_chunksize=4096) for one in some.to_pylist())
+    return {one["id"]: hashlib.blake2b(json.dumps(one).encode(), digest_size=8).hexdigest() for one in said}
 
 
 def table_path(folder: str) -> str:
@@ -69,7 +83,7 @@ def lance_address(location: str) -> dict[str, Any]:
 def open_table(folder: str, version: int | None = None) -> lance.LanceDataset | None:
     """Open an index at its newest version, or at a given one; None if there is no index.
 
-    Raises BrokenIndex with the name of a file that is gone, cut, or unreadable, and BadInput if the version is gone.
+    Raises BrokenIndex with the name of a file that is gone, cut, or unreadable, and Gone where a version is not there.
     """
     place = table_path(folder)
     if not storage.names_in(storage.join(place, "_versions")):
@@ -87,9 +101,9 @@ def open_table(folder: str, version: int | None = None) -> lance.LanceDataset | 
         raise _broken(error, manifest) from None
     if version is not None and version != table.version:
         if version not in {known["version"] for known in table.versions()}:
-            raise BadInput(
-                f"Version {version} of the index in {folder} is not there; the newest is {table.version}, and older "
-                "ones stay for an hour."
+            raise Gone(
+                f"Version {version} of the index is not there; the newest is {table.version}, and older ones stay for "
+                "an hour."
             )
         table = table.checkout_version(version)
     if damaged := missing_file(table, place):

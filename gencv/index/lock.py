@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import IO
 
 from gencv.core import storage
-from gencv.core.errors import BadInput
+from gencv.core.errors import BadInput, InUse
 
 FILE = ".writer"
 BEAT_S = 10.0
 DEAD_AFTER_S = 60.0
 """A note on another machine that was not renewed for so long belongs to a dead writer."""
+ASK_EVERY_S = 0.05
 
 
 @contextmanager
-def writing(folder: str) -> Iterator[None]:
-    """Hold the pen of an index. Raises BadInput that names the one who holds it.
+def writing(folder: str, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the pen of an index. Raises InUse that names the one who still holds it after `wait_s`.
 
     The kernel's own lock decides on one machine, and dies with its holder. Some shared file systems keep locks to each
     machine; there the note decides, whose age its holder renews. An object store has neither: there two writers meet
@@ -38,7 +39,15 @@ def writing(folder: str) -> Iterator[None]:
     except OSError as error:
         raise BadInput(f"{folder} cannot be written ({error.strerror}); choose a folder that can.") from None
     with file:
-        _take(file, folder)
+        until = time.monotonic() + wait_s
+        while True:
+            try:
+                _take(file, folder)
+                break
+            except InUse:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(ASK_EVERY_S)
         stop = threading.Event()
         beat = threading.Thread(target=_keep_alive, args=(path, stop), daemon=True)
         beat.start()
@@ -63,7 +72,7 @@ def _take(file: IO[str], folder: str) -> None:
     elsewhere = note.get("host", socket.gethostname()) != socket.gethostname()
     if held or (elsewhere and time.time() - os.fstat(file.fileno()).st_mtime < DEAD_AFTER_S):
         owner = f"process {note['pid']} on {note['host']} since {note['since']}" if note else "another process"
-        raise BadInput(f"{folder} is being written by {owner}; wait until it is done.")
+        raise InUse(f"{folder} is being written by {owner}; wait until it is done.")
     note = {"host": socket.gethostname(), "pid": str(os.getpid()), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     try:
         file.truncate(0)

@@ -24,7 +24,7 @@ from gencv.core.contracts import Encoder
 from gencv.core.embeddings import Space, matrix
 from gencv.core.errors import BadInput
 from gencv.core.scope import unit
-from gencv.index.compose import compose, encode_pixels, encode_texts, mean_direction
+from gencv.index.compose import compose, encode_pictures, encode_texts, mean_direction
 from gencv.index.cursors import Cursor
 from gencv.index.cutoff import SHARE, Cutoff
 from gencv.index.filters import parse_filter
@@ -48,6 +48,9 @@ class Searched(Protocol):
 
     @property
     def version(self) -> int: ...
+
+    @property
+    def identity(self) -> str: ...
 
     @property
     def columns(self) -> dict[str, pa.DataType]: ...
@@ -107,6 +110,10 @@ class Query:
         require_pixels(self.pixels)
 
     @property
+    def needs_encoder(self) -> bool:
+        return bool(self.text or self.negative) or self.pixels is not None
+
+    @property
     def is_text_only(self) -> bool:
         return bool(self.text) and not self.like_id and self.image is None and self.pixels is None
 
@@ -123,6 +130,17 @@ class Query:
                 value = [kept.dtype.str, kept.shape, hashlib.blake2b(kept.tobytes(), digest_size=16).hexdigest()]
             said[name] = value
         return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What an encoder says of a query's words and picture, float32 [D] of norm 1; None for what is not in it."""
+
+    space: Space
+    """The encoder's."""
+    text: np.ndarray | None = None
+    negative: np.ndarray | None = None
+    pixels: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -185,15 +203,15 @@ class Hits:
 def run(
     query: Query,
     index: Searched,
-    encoder: Encoder | None = None,
+    encoder: Encoder | Encoded | None = None,
     cutoff: Cutoff | None = None,
     rerank: Rerank | None = None,
 ) -> Hits:
     """Answer one page of a query.
 
-    encoder: needed for texts and pixels, and of the table's space. rerank: orders the first RERANKED candidates anew,
-    copies included. Raises BadInput for what this table cannot answer: another space, an unknown id or column, a cursor
-    of another query, reranker, or version.
+    encoder: needed for texts and pixels, and of the table's space; or what it said of this query already. rerank:
+    orders the first RERANKED candidates anew, copies included. Raises BadInput for what this table cannot answer:
+    another space, an unknown id or column, a cursor of another query, reranker, table, or version.
     """
     if rerank is not None and not query.text:
         raise BadInput("A reranker compares pictures with a text; give a text.")
@@ -223,7 +241,7 @@ def run(
     judged = cutoff if query.is_text_only and best is not None else None
     return Hits(
         hits=hits,
-        cursor="" if following is None else str(Cursor(index.version, digest, following)),
+        cursor="" if following is None else str(Cursor(index.version, index.identity, digest, following)),
         version=index.version,
         strength=None if judged is None else best,
         level=None if judged is None else judged.level,
@@ -238,28 +256,47 @@ def start_of(query: Query, index: Searched, digest: str) -> int:
     if not query.cursor:
         return 0
     cursor = Cursor.parse(query.cursor)
-    cursor.require(digest, index.version, LEVELS[-1])
+    cursor.require(digest, index.version, index.identity, LEVELS[-1])
     return cursor.offset
 
 
-def query_vector(query: Query, index: Searched, encoder: Encoder | None) -> np.ndarray:
+def encode(queries: Sequence[Query], encoder: Encoder) -> list[Encoded]:
+    """Encode the words and pictures of B queries in two calls, one for all texts and one for all pixels."""
+    texts = list(dict.fromkeys(text for query in queries for text in (query.text, query.negative) if text))
+    worded: dict[str, np.ndarray] = dict(zip(texts, encode_texts(encoder, texts), strict=True)) if texts else {}
+    pictures = [query.pixels for query in queries if query.pixels is not None]
+    seen = iter(encode_pictures(encoder, pictures) if pictures else ())
+    return [
+        Encoded(
+            encoder.space,
+            worded.get(query.text),
+            worded.get(query.negative),
+            None if query.pixels is None else next(seen),
+        )
+        for query in queries
+    ]
+
+
+def query_vector(query: Query, index: Searched, encoder: Encoder | Encoded | None) -> np.ndarray:
     """Return what is asked as float32 [D] of norm 1. Raises BadInput for another space or an unknown id."""
     if encoder is not None:
         require_space(encoder.space, index.space)
+    elif query.needs_encoder:
+        raise BadInput("Texts and pixels need the table's encoder; give it, or ask by a vector or an id.")
+    encoded = encoder if isinstance(encoder, Encoded) or encoder is None else encode([query], encoder)[0]
     parts: list[tuple[np.ndarray, float]] = []
-    asked = [(query.text, query.text_weight), (query.negative, -query.negative_weight)]
-    texts = [(text, weight) for text, weight in asked if text]
-    if texts:
-        vectors = encode_texts(require_encoder(encoder), [text for text, _ in texts])
-        parts += [(vector, weight) for vector, (_, weight) in zip(vectors, texts, strict=True)]
+    if encoded is not None and encoded.text is not None:
+        parts.append((encoded.text, query.text_weight))
+    if encoded is not None and encoded.negative is not None:
+        parts.append((encoded.negative, -query.negative_weight))
     pictures = []
     if query.image is not None:
         vectors = np.atleast_2d(np.asarray(query.image, np.float32))
         if vectors.shape[1] != index.space.dim:
             raise BadInput(f"The picture's vector has {vectors.shape[1]} numbers; this table's have {index.space.dim}.")
         pictures.append(mean_direction(vectors))
-    if query.pixels is not None:
-        pictures.append(encode_pixels(require_encoder(encoder), query.pixels))
+    if encoded is not None and encoded.pixels is not None:
+        pictures.append(encoded.pixels)
     if query.like_id:
         pictures.append(vectors_of([query.like_id], index)[0])
     if pictures:
@@ -327,13 +364,6 @@ def cut(entries: Iterable[Entry], start: int, k: int, num_reranked: int) -> tupl
 def vectors_of(ids: list[str], index: Searched) -> np.ndarray:
     """Return the pictures' vectors, float32 [B, D] of norm 1. Raises BadInput for an id that is not in the table."""
     return unit(matrix(index.rows(ids, ["vector"])["vector"], index.space.dim))
-
-
-def require_encoder(encoder: Encoder | None) -> Encoder:
-    """Return the encoder. Raises BadInput if there is none."""
-    if encoder is None:
-        raise BadInput("Texts and pixels need the table's encoder; give it, or ask by a vector or an id.")
-    return encoder
 
 
 def require_space(asked: Space, held: Space) -> None:

@@ -1,9 +1,10 @@
 """The table of an index: read at one version, and changed by one commit that readers see whole or not at all."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import lance
 import numpy as np
@@ -14,7 +15,7 @@ from lance.query import MatchQuery
 
 from gencv.core import storage, tables
 from gencv.core.embeddings import Space
-from gencv.core.errors import BadInput
+from gencv.core.errors import BadInput, InUse, NotFound
 from gencv.index import layout, upkeep
 from gencv.index.lock import writing
 
@@ -50,6 +51,21 @@ class Index:
         if table is None:
             raise BadInput(f"{folder} holds no index; run `index` into it.")
         return cls(folder, table)
+
+    @cached_property
+    def identity(self) -> str:
+        """Tell this version of this table from that of any other, but for a copy of the folder; 16 hex digits.
+
+        Lance draws the names of its files at random.
+        """
+        files = [fragment.metadata.to_json() for fragment in self._table.get_fragments()]
+        return hashlib.blake2b(json.dumps(files, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    @property
+    def newest_version(self) -> int:
+        """The number of the version that a writer made last."""
+        with layout.reading(self._table, self.folder):
+            return int(self._table.latest_version)
 
     def nearest(self, vector: np.ndarray, k: int, *, where: str = "", exact: bool = False) -> pa.Table:
         """Return columns id and score (cosine) of the k rows nearest to a vector, best first, ties by id.
@@ -100,20 +116,28 @@ class Index:
     def rows(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """Return rows by id, in the order asked; without `columns` all but the vector.
 
-        Raises BadInput if an id or a column is not there.
+        Raises NotFound for an id, BadInput for a column that is not there.
         """
         names = [name for name in self._table.schema.names if name != "vector"] if columns is None else list(columns)
         if unknown := [name for name in names if name not in self._table.schema.names]:
             raise BadInput(f"The index has no column {unknown[0]!r}; known: {', '.join(self._table.schema.names)}.")
-        wanted = ", ".join("'" + one.replace("'", "''") + "'" for one in dict.fromkeys(ids))
         with layout.reading(self._table, self.folder):
-            found = self._table.to_table(
-                columns=list(dict.fromkeys(["id", *names])), filter=f"id IN ({wanted})" if wanted else "false"
-            )
+            found = self._table.to_table(columns=list(dict.fromkeys(["id", *names])), filter=any_of(ids))
         place = {row_id: index for index, row_id in enumerate(found["id"].to_pylist())}
         if missing := [row_id for row_id in ids if row_id not in place]:
-            raise BadInput(f"The index in {self.folder} has no picture {missing[0]!r}.")
+            raise NotFound(f"The index has no picture {missing[0]!r}.")
         return found.take(pa.array([place[row_id] for row_id in ids], pa.int64())).select(names)
+
+    def holds(self, ids: Iterable[str]) -> set[str]:
+        """Return those of some ids that are there."""
+        with layout.reading(self._table, self.folder):
+            return set(self._table.to_table(columns=["id"], filter=any_of(ids))["id"].to_pylist())
+
+    def posted(self) -> list[str]:
+        """Return the ids of the pictures that came without a manifest."""
+        with layout.reading(self._table, self.folder):
+            found = self._table.to_table(columns=["id"], filter=f"uri LIKE '{layout.POSTED}%'")
+        return list(found["id"].to_pylist())
 
     def scan(self, columns: Sequence[str]) -> pa.Table:
         """Return some columns of every row, in the order of their ids."""
@@ -125,6 +149,12 @@ class Index:
         """Return the digest of every row by its id."""
         found = self.scan(["id", "digest"])
         return dict(zip(found["id"].to_pylist(), found["digest"].to_pylist(), strict=True))
+
+
+def any_of(ids: Iterable[str]) -> str:
+    """Return the filter for rows by id, as SQL."""
+    wanted = ", ".join("'" + one.replace("'", "''") + "'" for one in dict.fromkeys(ids))
+    return f"id IN ({wanted})" if wanted else "false"
 
 
 def _hits(ids: Sequence[str] | pa.ChunkedArray, scores: Sequence[float] | np.ndarray) -> pa.Table:
@@ -207,11 +237,11 @@ def commit(
     ]
     new = {row_id for one in written for row_id in one.ids}
     assert len(new) == sum(len(one.ids) for one in written), "an id is written twice"
-    fragments = [FragmentMetadata.from_json(one.fragment) for one in written]
     if table is None:
-        if not fragments:
+        if not written:
             raise BadInput(f"There is nothing to index into {folder}: no picture has a vector.")
-        table = _commit(folder, lance.LanceOperation.Overwrite(schema, fragments), 0)
+        fragments = [FragmentMetadata.from_json(one.fragment) for one in written]
+        table = _kept_up(folder, _commit(folder, lance.LanceOperation.Overwrite(schema, fragments), 0))
         changes = {"added": len(new), "changed": 0, "removed": 0, "kept": 0}
     else:
         with layout.reading(table, folder):
@@ -220,23 +250,61 @@ def commit(
         gone = np.array([row_id in new or row_id not in keep_ids for row_id in ids], bool)
         addresses = there["_rowaddr"].to_numpy()[gone]
         changed = len(new.intersection(ids))
-        if fragments or len(addresses):
-            try:
-                operation = _replacement(table, fragments, addresses)
-            except OSError as error:
-                raise _unwritten(folder, error) from None
-            table = _commit(folder, operation, table.version)
+        table = _change(folder, table, written, addresses)
         changes = {
             "added": len(new) - changed,
             "changed": changed,
             "removed": len(addresses) - changed,
             "kept": len(ids) - len(addresses),
         }
+    return Changes(**changes, version=int(table.version))
+
+
+def edit(index: Index, rows: pa.Table | None, gone: Iterable[str]) -> Changes:
+    """Add some rows of `layout.row_schema` and remove others by id, by one commit on top of an index's version.
+
+    For one who holds the pen and opened the newest version. Rows whose id is there replace it. What it takes grows with
+    what is changed, not with the index.
+    """
+    added = [] if rows is None else rows["id"].to_pylist()
+    with layout.reading(index._table, index.folder):
+        found = index._table.to_table(columns=["id"], filter=any_of([*added, *gone]), with_row_address=True)
+    changed = len(set(added).intersection(found["id"].to_pylist()))
+    written = []
+    if rows is not None:
+        conformed = tables.conform(rows, layout.row_schema(index.space), "table of rows")
+        written.append(write_rows(index.folder, conformed, is_new=False))
+    table = _change(index.folder, index._table, written, found["_rowaddr"].to_numpy())
+    return Changes(
+        added=len(added) - changed,
+        changed=changed,
+        removed=found.num_rows - changed,
+        kept=index.num_rows - found.num_rows,
+        version=int(table.version),
+    )
+
+
+def _change(
+    folder: str, table: lance.LanceDataset, written: Sequence[Written], addresses: np.ndarray
+) -> lance.LanceDataset:
+    """Add files and remove the rows at some addresses by one commit, and see to the upkeep; returns the newest version.
+
+    Where nothing changes nothing is committed.
+    """
+    if written or len(addresses):
+        try:
+            operation = _replacement(table, [FragmentMetadata.from_json(one.fragment) for one in written], addresses)
+        except OSError as error:
+            raise _unwritten(folder, error) from None
+        table = _commit(folder, operation, table.version)
+    return _kept_up(folder, table)
+
+
+def _kept_up(folder: str, table: lance.LanceDataset) -> lance.LanceDataset:
     try:
-        table = upkeep.keep_up(table, alone=not storage.is_uri(folder))
+        return upkeep.keep_up(table, alone=not storage.is_uri(folder))
     except OSError as error:
         raise _unwritten(folder, error) from None
-    return Changes(**changes, version=int(table.version))
 
 
 def _replacement(
@@ -285,6 +353,6 @@ def _unwritten(folder: str, error: OSError) -> BadInput:
     return BadInput(f"The index in {folder} cannot be written ({layout.first_line(error)}).")
 
 
-def overtaken(folder: str) -> BadInput:
+def overtaken(folder: str) -> InUse:
     """Return what is raised where another writer was there first."""
-    return BadInput(f"Another writer changed the index in {folder} meanwhile; run the same command again.")
+    return InUse(f"Another writer changed the index in {folder} meanwhile; run the same command again.")

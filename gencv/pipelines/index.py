@@ -1,5 +1,7 @@
 """Bring an index up to date with a manifest or with embeddings: new pictures are written, by all workers.
 
+Pictures that came one by one without a manifest (`layout.POSTED`) stay.
+
 Of a picture that is there only what is said of it can have changed, for its id is that of its bytes: such rows keep
 their vectors and thumbnails, and the driver writes them.
 
@@ -26,9 +28,10 @@ from gencv.core.contracts import Encoder
 from gencv.core.embeddings import VECTORS, Space, read_vectors, vector_column
 from gencv.core.manifest import Manifest
 from gencv.images.decode import decode
-from gencv.images.degrade import encode_jpeg, fit
+from gencv.images.thumbnail import THUMBNAIL_PX, thumbnail
 from gencv.images.transform import Transform
 from gencv.index import layout, upkeep
+from gencv.index.layout import SAID, row_digests
 from gencv.index.lock import writing
 from gencv.index.table import Changes, Index, Written, commit, overtaken, write_rows
 from gencv.models.encoders import load_encoder
@@ -39,10 +42,6 @@ from gencv.pipelines.pixels import try_pictures
 PENDING = "pending"
 NOTE_SCHEMA = pa.schema([("id", pa.string()), ("uri", pa.string()), ("error", pa.string()), ("fragment", pa.string())])
 """A row for each picture of a unit; the first has what Lance says of the file, null if none could be read."""
-THUMBNAIL_PX = 256
-THUMBNAIL_QUALITY = 80
-SAID = ("uri", "caption", "width", "height", "label", "generator", "family", "source", "split")
-"""Columns of a manifest that a row of the index has too."""
 
 Unit: TypeAlias = list[tuple[int, list[int]]]
 """Parts of a manifest, and the places of some rows in each."""
@@ -223,7 +222,8 @@ def _bring_up_to_date(
         if len(notes) < len(units):  # on an object store, where no lock keeps another writer from tidying up
             raise overtaken(out)
         kept = said_anew(index, manifest.table.take(changed)) if index is not None and changed else ()
-        changes = commit(out, space, table, itertools.chain(written_of(notes), kept), set(wanted))
+        posted = () if index is None else index.posted()
+        changes = commit(out, space, table, itertools.chain(written_of(notes), kept), {*wanted, *posted})
         storage.remove(storage.join(out, PENDING))
     bad = [(row["uri"], row["error"]) for note in notes for row in note.to_pylist() if row["error"]]
     return changes, {**facts, "rows": changes.added + changes.changed, "bad": bad}
@@ -240,15 +240,6 @@ def units_of(rows: list[int], unit_rows: int) -> list[Unit]:
     return units
 
 
-def row_digests(rows: pa.Table) -> dict[str, str]:
-    """Return, by id, a digest of all that a row of an index says of each picture of a manifest.
-
-    The vector is not in it: the id names the picture's bytes, and the index's space all that is done to them.
-    """
-    said = (one for some in rows.select(["id", *SAID]).to_batches(max_chunksize=4096) for one in some.to_pylist())
-    return {one["id"]: hashlib.blake2b(json.dumps(one).encode(), digest_size=8).hexdigest() for one in said}
-
-
 def said_anew(index: Index, rows: pa.Table) -> Iterator[pa.Table]:
     """Yield rows of a manifest as those of the index that holds their pictures already."""
     for start in range(0, rows.num_rows, upkeep.FRAGMENT_ROWS):
@@ -257,11 +248,6 @@ def said_anew(index: Index, rows: pa.Table) -> Iterator[pa.Table]:
         columns = {name: some[name] for name in ("id", *SAID)}
         columns["digest"] = pa.array(list(row_digests(some).values()))
         yield pa.table({**columns, "vector": kept["vector"], "thumbnail": kept["thumbnail"]})
-
-
-def thumbnail(image: np.ndarray) -> bytes:
-    """Return uint8 RGB [H, W, 3] as a JPEG whose longer side is THUMBNAIL_PX at most."""
-    return encode_jpeg(fit(image, THUMBNAIL_PX), THUMBNAIL_QUALITY)
 
 
 def written_of(notes: Iterable[pa.Table]) -> Iterable[Written]:

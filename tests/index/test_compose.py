@@ -3,7 +3,7 @@ import pytest
 from fakes import WordEncoder
 
 from gencv.core.errors import BadInput
-from gencv.index.compose import TEMPLATES, compose, cut_region, encode_pixels, encode_texts, mean_direction, wordings
+from gencv.index.compose import TEMPLATES, compose, cut_region, encode_pictures, encode_texts, mean_direction, wordings
 
 
 def test_short_texts_are_worded_by_every_template_and_captions_go_raw() -> None:
@@ -28,9 +28,9 @@ def test_a_region_is_cut_out_and_encoded_alone() -> None:
     pixels[:, :10, 0] = 200
     pixels[:, 10:, 2] = 200
     encoder = WordEncoder()
-    assert encode_pixels(encoder, cut_region(pixels, (0, 0, 10, 10)))[0] == pytest.approx(1.0)
-    assert encode_pixels(encoder, cut_region(pixels, (10, 2, 20, 9)))[2] == pytest.approx(1.0)
-    assert encode_pixels(encoder, pixels)[0] == pytest.approx(0.5**0.5)
+    assert encode_pictures(encoder, [cut_region(pixels, (0, 0, 10, 10))])[0, 0] == pytest.approx(1.0)
+    assert encode_pictures(encoder, [cut_region(pixels, (10, 2, 20, 9))])[0, 2] == pytest.approx(1.0)
+    assert encode_pictures(encoder, [pixels, pixels[:, ::-1]])[:, 0] == pytest.approx([0.5**0.5] * 2)
     for outside in ((0, 0, 21, 10), (5, 0, 5, 10), (-1, 0, 3, 3)):
         with pytest.raises(BadInput, match="does not lie in the picture of 20 x 10 px"):
             cut_region(pixels, outside)

@@ -6,7 +6,7 @@ from fakes import MemoryIndex
 
 from gencv.core.embeddings import Space
 from gencv.core.errors import BadInput
-from gencv.index.cutoff import CUTOFF, PHRASES, Cutoff, calibrate
+from gencv.index.cutoff import CUTOFF, PHRASES, Cutoff, calibrate, encode_phrases
 from gencv.index.query import Query, run
 
 DIM = 64
@@ -42,7 +42,7 @@ def topics(count: int) -> np.ndarray:
 
 
 def measured(pictures: np.ndarray) -> Cutoff:
-    return calibrate(ENCODER, pictures, len(pictures), 3)
+    return calibrate(encode_phrases(ENCODER), pictures, len(pictures), 3)
 
 
 def accepted(texts: list[str], pictures: np.ndarray, cutoff: Cutoff) -> float:
@@ -80,10 +80,10 @@ def test_every_page_of_a_query_says_the_same() -> None:
 def test_a_larger_table_than_the_sample_raises_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = topics(600)
     whole, sample = measured(pictures), pictures[np.random.default_rng(0).permutation(600)[:100]]
-    sampled = calibrate(ENCODER, sample, 600, 3)
+    sampled = calibrate(encode_phrases(ENCODER), sample, 600, 3)
     assert sampled.level == pytest.approx(whole.level, abs=0.05)
     monkeypatch.setattr("gencv.index.cutoff.highest", lambda count: 0.0)
-    assert calibrate(ENCODER, sample, 600, 3).level < sampled.level - 0.02
+    assert calibrate(encode_phrases(ENCODER), sample, 600, 3).level < sampled.level - 0.02
 
 
 def test_a_measurement_is_kept_beside_its_table(tmp_path: Path) -> None:

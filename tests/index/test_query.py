@@ -127,7 +127,7 @@ def test_pages_of_any_size_make_one_listing(losses: float, hybrid: bool, collaps
 @given(st.integers(1, 40), st.integers(0, 9_999))
 def test_a_page_begins_at_its_cursor(k: int, offset: int) -> None:
     table = COLOURS
-    cursor = str(Cursor(table.version, Query(text="red").digest(), offset))
+    cursor = str(Cursor(table.version, table.identity, Query(text="red").digest(), offset))
     found = run(Query(text="red", k=k, cursor=cursor), table, ENCODER)
     assert ids(found) == ids(run(Query(text="red", k=40), table, ENCODER))[offset : offset + k]
 

@@ -249,7 +249,7 @@ def test_an_unknown_row_column_or_version_is_said(tmp_path: Path) -> None:
         index.rows(["x' OR 'a'='a"])
     with pytest.raises(BadInput, match="no column 'camera'; known: id, digest"):
         index.rows([], ["camera"])
-    with pytest.raises(BadInput, match=r"Version 99 of the index in .* is not there; the newest is"):
+    with pytest.raises(BadInput, match=r"Version 99 of the index is not there; the newest is"):
         Index.open(str(tmp_path), version=99)
 
 

@@ -9,42 +9,23 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from fakes import GreenReranker, manifest_of, write_embeddings
+from fakes import COLOURS, ColourEncoder, GreenReranker, colour_png, manifest_of, unit, write_embeddings
 from PIL import Image
 
 from gencv.core import storage
 from gencv.core.embeddings import Space
 from gencv.core.errors import GencvError, ModelUnavailable
 from gencv.core.manifest import Manifest
-from gencv.images.transform import Transform
 from gencv.index.table import Index
-from gencv.models import encoders, rerankers
+from gencv.models import encoders
 from gencv.pipelines import index as indexing
 from gencv.pipelines.parts import PartWork, as_it_is, commit
+from gencv.services import search
+from gencv.services.posted import About, Writer
+from gencv.services.search import Searcher
 
 Job = Callable[..., tuple[int, str, str]]
-COLOURS = {"red": (220, 20, 20), "green": (20, 180, 20), "blue": (20, 20, 220)}
 NAMES = [name for name in COLOURS for _ in range(4)]
-
-
-class ColourEncoder:
-    """A picture is its mean colour, a text the colours it names; everything else is one more direction."""
-
-    space = Space(encoder="fake", weights="w", dim=4, transform={})
-    transform = Transform(
-        size_px=32, resize_px=32, resize="squash", interpolation="bicubic", mean=(0,) * 3, std=(1,) * 3
-    )
-
-    def images(self, pixels: np.ndarray) -> np.ndarray:
-        means = pixels.reshape(len(pixels), -1, 3).mean(axis=1)
-        return unit(np.concatenate([means, np.full((len(pixels), 1), 10)], axis=1))
-
-    def texts(self, texts: list[str]) -> np.ndarray:
-        return unit(np.array([[*(name in text for name in COLOURS), 0.1] for text in texts], float))
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 def in_process(work: PartWork, **how: Any) -> dict[str, Any]:
@@ -56,7 +37,7 @@ def in_process(work: PartWork, **how: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (encoders, indexing):
+    for module in (encoders, indexing, search):
         monkeypatch.setattr(module, "load_encoder", load)
     monkeypatch.setattr(indexing, "map_parts", in_process)
 
@@ -134,6 +115,21 @@ def test_a_manifest_is_encoded_and_embeddings_of_it_change_nothing(job: Job, mad
     assert first == second
 
 
+def test_what_was_posted_stays_until_a_manifest_names_it(job: Job, made: Manifest, tmp_path: Path) -> None:
+    picture = tmp_path / "pictures" / "blue-99.png"
+    picture.write_bytes(colour_png("blue", 99))
+    here = Writer(Searcher(str(tmp_path / "index"), encoder=ColourEncoder()))
+    here.write([here.examine(picture.read_bytes(), About())])
+    paths = [Path(uri) for uri in made["uri"]]
+    embed(paths[1:], tmp_path / "fewer")
+    code, stdout, stderr = job("index", "--embeddings", tmp_path / "fewer", "--out", tmp_path / "index")
+    assert code == 0 and "12 pictures" in stdout and "1 removed, 12 kept" in stdout, stderr
+    embed([*paths[1:], picture], tmp_path / "with")
+    code, stdout, stderr = job("index", "--embeddings", tmp_path / "with", "--out", tmp_path / "index")
+    assert code == 0 and "1 changed, 0 removed, 11 kept" in stdout, stderr
+    assert str(picture) in Index.open(str(tmp_path / "index")).scan(["uri"])["uri"].to_pylist()
+
+
 def test_a_sentence_finds_its_pictures_and_leaves_a_page(job: Job, made: Manifest, tmp_path: Path) -> None:
     flags = ("--index", tmp_path / "index", "--query", "a red wall", "-k", "4")
     code, stdout, stderr = job("index", *flags, "--out", tmp_path / "found", "--export", "csv")
@@ -154,7 +150,7 @@ def test_a_sentence_finds_its_pictures_and_leaves_a_page(job: Job, made: Manifes
 def test_a_reranker_orders_the_hits_anew_and_is_named(
     job: Job, made: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rerankers, "load_reranker", lambda name, **how: GreenReranker(name))
+    monkeypatch.setattr(search, "load_reranker", lambda name, **how: GreenReranker(name))
     flags = ("--index", tmp_path / "index", "--query", "a red wall", "-k", "4")
     code, stdout, stderr = job("index", *flags, "--rerank", "some/blip", "--out", tmp_path / "found")
     assert code == 0, stderr

@@ -16,13 +16,14 @@ from gencv.core import storage, tables
 from gencv.core.embeddings import Embeddings, matrix
 from gencv.core.errors import BadInput
 from gencv.core.manifest import Manifest
+from gencv.images.thumbnail import thumbnail
 from gencv.index import layout
 from gencv.index.table import Index, update
 from gencv.models.encoders import load_encoder
 from gencv.pipelines import embed as embedding
 from gencv.pipelines import index as indexing
 from gencv.pipelines.embed import embed
-from gencv.pipelines.index import PENDING, index_embeddings, index_manifest, row_digests, thumbnail, units_of
+from gencv.pipelines.index import PENDING, index_embeddings, index_manifest, row_digests, units_of
 from gencv.pipelines.parts import PartWork, as_it_is, commit
 
 NUM_PICTURES = 2 * tables.ROWS_PER_PART + 30
