@@ -2,9 +2,10 @@
 
     python jobs/manifest.py --source folder:/data/faces --source hf:owner/name --out /data/runs/manifest
 
-Reads sources (folder:, table:, coco:, hf:, starter:). Writes manifest.parquet, excluded.parquet (what was left out,
-and why), and images/ where a source brings bytes or --pack asks for them. A picture that cannot be read stays, as a
-row with an error code. Identities, source photographs, and near-duplicates are groups, and no group lies in two splits.
+Reads sources (folder:, table:, coco:, hf:, history:, starter:). Writes manifest.parquet, excluded.parquet (what was
+left out, and why), and images/ where a source brings bytes or --pack asks for them. A picture that cannot be read
+stays, as a row with an error code. Identities, source photographs, and near-duplicates are groups, and no group lies in
+two splits.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,11 @@
 """What every application shares: the door, request ids, one log line and one measurement a request, health."""
 
+import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
@@ -23,9 +25,21 @@ Ready = Callable[[], Awaitable[dict[str, Any]]]
 """What is loaded, by name and version; raises a GencvError where it is not."""
 
 
-def new_api(scope: str, title: str, description: str, door: Door, ready: Ready) -> FastAPI:
-    """Return an application of which only health is served yet. scope: its name, and what a key must be for."""
-    api = FastAPI(title=title, description=description, version=VERSION)
+def new_api(
+    scope: str, title: str, description: str, door: Door, ready: Ready, on_stop: Callable[[], None] | None = None
+) -> FastAPI:
+    """Return an application of which only health is served yet.
+
+    scope: its name, and what a key must be for. on_stop: called once, in a thread, when the application stops.
+    """
+
+    @asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        yield
+        if on_stop:
+            await asyncio.to_thread(on_stop)
+
+    api = FastAPI(title=title, description=description, version=VERSION, lifespan=lifespan)
     errors.install(api)
     api.add_middleware(Doorkeeper, door=door, scope=scope)
     api.add_middleware(Noted, name=scope)

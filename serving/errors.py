@@ -24,6 +24,7 @@ from gencv.core.errors import (
     ContentFiltered,
     GencvError,
     Gone,
+    HistoryUnavailable,
     InUse,
     ModelUnavailable,
     NotFound,
@@ -89,6 +90,7 @@ STATUSES: dict[type[GencvError], tuple[int, str]] = {
     ModelUnavailable: (503, "model_unavailable"),
     BrokenBundle: (503, "model_broken"),
     BrokenIndex: (503, "index_broken"),
+    HistoryUnavailable: (503, "history_unavailable"),
 }
 """Status and code of every error that a request can meet; the first class that fits."""
 

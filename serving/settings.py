@@ -39,6 +39,19 @@ class Replicas(BaseModel):
         }
 
 
+class History(BaseModel):
+    """What is written down of what was said and made (docs/history.md)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str = ""
+    """sqlite:///PATH for one machine, postgresql://HOST/NAME for many; "" writes nothing down."""
+    keep_pictures: str = ""
+    """A folder or URI for the pictures themselves; "" keeps none."""
+    days: float = Field(0, ge=0, le=36_500)
+    """Rows and pictures are deleted once they are older; 0 keeps them."""
+
+
 class Settings(BaseModel):
     """What every application is started with."""
 
@@ -48,6 +61,7 @@ class Settings(BaseModel):
     api_replicas: int = Field(1, ge=1)
     """Copies of the API itself, which has no model."""
     replicas: Replicas = Replicas()
+    history: History = History()
 
     def api_options(self) -> dict[str, Any]:
         """Return the options of the deployment that has the API; it waits more than it computes."""

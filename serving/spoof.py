@@ -18,10 +18,12 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
 from gencv.core.errors import BadImage, GencvError, UnknownName
+from gencv.history.recorder import Recorder
 from serving import errors
 from serving.api import new_api
 from serving.batching import Batcher
 from serving.calls import call
+from serving.history import add_history, open_recorder, record
 from serving.metrics import batch_sizes, stages, verdicts
 from serving.pictures import limits_of
 from serving.requests import body_of, read
@@ -80,9 +82,11 @@ class Service(Protocol):
     async def ready(self) -> dict[str, Any]: ...
 
 
-def build_api(service: Service, settings: SpoofSettings) -> FastAPI:
-    """Return the application; see `Service`."""
-    api = new_api("spoof", "gencv spoof", __doc__ or "", settings.door, service.ready)
+def build_api(service: Service, settings: SpoofSettings, recorder: Recorder | None = None) -> FastAPI:
+    """Return the application; see `Service`. recorder: where verdicts are written down; it is closed with it."""
+    stop = recorder.close if recorder else None
+    api = new_api("spoof", "gencv spoof", __doc__ or "", settings.door, service.ready, stop)
+    add_history(api, recorder)
 
     @api.post("/v1/check", openapi_extra={"requestBody": body_of(Options, JsonOptions)})
     async def check(request: Request) -> dict[str, Any]:
@@ -104,6 +108,9 @@ def build_api(service: Service, settings: SpoofSettings) -> FastAPI:
             if result["error"]:
                 status, code = errors.status_of(result["error"])
                 result["error"] = errors.body(status, code, str(result["error"]), "image")["error"]
+        if recorder:
+            for (_, data), result in zip(images, results, strict=True):
+                record(recorder, request.state, data, result["answers"])
         took_ms = round((time.perf_counter() - began) * 1000, 1)
         return {"id": request.state.request_id, "results": results, "timing_ms": {"total": took_ms}}
 
@@ -214,7 +221,7 @@ class Spoof:
         self.service, self.settings = Remote(detectors, settings), settings
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_api(self.service, self.settings)
+        return build_api(self.service, self.settings, open_recorder(self.settings.history))
 
 
 def build(args: SpoofSettings) -> Application:

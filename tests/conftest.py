@@ -131,6 +131,26 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{bucket}?" + "&".join(f"{name}={value}" for name, value in how.items())
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[], str]]:
+    """Make an empty database on a server of this session's own, and return its URL."""
+    from postgresql import Server, binaries
+
+    if binaries() is None:
+        pytest.skip("needs PostgreSQL's initdb and pg_ctl: apt-get install postgresql")
+    with Server() as server:
+        yield server.new_database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def history_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a history that is not there yet, in either kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/history.db"
+    new_database: Callable[[], str] = request.getfixturevalue("postgresql")
+    return new_database()
+
+
 @pytest.fixture
 def job(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run a job in this process: job("embed", "--out", ...) -> exit code, stdout, stderr."""

@@ -12,6 +12,7 @@
     ├── ModelUnavailable      weights that cannot be had here, and the folder to put them in
     ├── BrokenBundle          a detector bundle that is incomplete or does not give its golden scores
     ├── BrokenIndex           a search index with a file that is gone or damaged
+    ├── HistoryUnavailable    a ledger whose database cannot be reached just now
     ├── TrainingFailed        a training that cannot go on; its last good checkpoint is kept
     ├── NotSupported          this encoder or detector cannot do that
     ├── ContentFiltered       a picture that a painter does not show, for what it is asked for or what came of it
@@ -109,6 +110,10 @@ class BrokenBundle(GencvError):
 
 class BrokenIndex(GencvError):
     """A search index of which a file is gone or damaged; the sentence names the file."""
+
+
+class HistoryUnavailable(GencvError):
+    """The ledger of what was said and made, whose database does not answer just now."""
 
 
 class TrainingFailed(GencvError):

@@ -48,7 +48,8 @@ def require_no_keys(location: str) -> None:
     if SECRET.search(location):
         raise BadInput(
             "A URI with access keys is not accepted, as URIs are written into runs and logs; leave them out, and set "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on every node, or let the machines' own role decide."
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on every node, or let the machines' own role decide. The "
+            "password of a database comes from PGPASSWORD or ~/.pgpass."
         )
 
 

@@ -9,7 +9,7 @@ from gencv.core.errors import BadSource, UnknownName
 from gencv.core.record import FAMILIES, ImageRecord, family_of
 from gencv.core.seeds import uniform_for
 from gencv.core.words import SPLIT_OF
-from gencv.datasets import coco, folder, hub, starter, table
+from gencv.datasets import coco, folder, history, hub, starter, table
 from gencv.datasets.source import Source, parse_source
 
 T = TypeVar("T")
@@ -40,7 +40,9 @@ def read_source(text: str) -> Iterator[ImageRecord]:
 
 def _complete(source: Source, records: Iterator[ImageRecord]) -> Iterator[ImageRecord]:
     """Apply the common options to what a reader found."""
-    options = source.options
+    options = dict(source.options)
+    if options.get("label") == OWN_LABELS.get(source.kind, ""):
+        del options["label"]
     label = _choice(source, "label", options.get("label", "none"), {"0": 0, "1": 1, "none": None})
     split = _choice(source, "split", options.get("split", "none"), {**SPLIT_OF, "none": None})
     free = {_choice(source, "free", name, SPLIT_OF) for name in source.names("free")}
@@ -95,4 +97,8 @@ SOURCES: dict[str, Callable[[Source], Iterator[ImageRecord]]] = {
     "coco": coco.read,
     "hf": hub.read,
     "starter": starter.read,
+    "history": history.read,
 }
+
+OWN_LABELS: dict[str, str] = {"history": history.CORRECTED}
+"""What label= says, beside 0, 1, and none, by the kinds that have a word of their own: the source's labels count."""
