@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/watermark.py --pictures ../shared/data --per-set 20
 
-Prints a table for docs/provenance.md: for each attack the share of marks that are read with their payload, photographs
-and generated pictures apart, at the size in the head; PSNR; time of one core; and what is read in pictures without a
-mark; and what a stamp costs beside encoding. There is no baseline to race: the table is the claim.
+Prints a table for docs/results.md: for each attack the share of marks that are read with their payload, with its
+interval, photographs and generated pictures apart, at the size in the head; PSNR and SSIM; time of one core; what is
+read in pictures without a mark; and what a stamp costs beside encoding. There is no baseline to race: the table is the
+claim.
 """
 
 import functools
@@ -17,6 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from common import options
+from PIL import Image
+from scipy.stats import binomtest
+from skimage.metrics import structural_similarity
 
 from gencv.images import degrade
 from gencv.images.decode import decode
@@ -30,7 +34,8 @@ SETS = {
     "generated": ("sd_tiles", "sd3_portraits"),
 }
 SIZES = (512, 256, 128, 64)
-"""Shorter sides, in px; no picture is enlarged."""
+"""Shorter sides, in px; no picture is enlarged, and none is taken whose shorter side is under LEAST of it."""
+LEAST = 0.9
 
 Attack = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -109,7 +114,8 @@ ATTACKS: dict[str, Attack] = {
 def pictures(folder: Path, sets: tuple[str, ...], count: int, side_px: int) -> Iterator[np.ndarray]:
     """Yield `count` pictures of each set, evenly spaced, reduced to a shorter side of side_px."""
     for name in sets:
-        files = sorted(path for path in (folder / name).rglob("*") if path.suffix in (".jpg", ".jpeg", ".png", ".webp"))
+        found = sorted(path for path in (folder / name).rglob("*") if path.suffix in (".jpg", ".jpeg", ".png", ".webp"))
+        files = [path for path in found if min(Image.open(path).size) >= LEAST * side_px]
         for index in range(min(count, len(files))):
             image = decode(files[index * len(files) // count].read_bytes())
             scale = side_px / min(image.shape[:2])
@@ -121,6 +127,12 @@ def psnr_db(image: np.ndarray, other: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean(np.square(image.astype(np.float32) - other))))
 
 
+def share(num_hits: int, count: int) -> str:
+    """Return a share in percent with its interval of 95 % (Wilson)."""
+    interval = binomtest(num_hits, count).proportion_ci(method="wilson")
+    return f"{100 * num_hits / count:.0f} ({100 * interval.low:.0f} to {100 * interval.high:.0f})"
+
+
 def measure(folder: Path, count: int) -> None:
     """Print the table of attacks, PSNR, and times."""
     read: dict[str, list[str]] = {name: [] for name in ATTACKS}
@@ -128,7 +140,7 @@ def measure(folder: Path, count: int) -> None:
     for side_px in SIZES:
         for kind, sets in SETS.items():
             hits: dict[str, list[bool]] = {name: [] for name in ATTACKS}
-            noises, embed_ms, read_ms = [], [], []
+            noises, likenesses, embed_ms, read_ms = [], [], [], []
             for index, image in enumerate(pictures(folder, sets, count, side_px)):
                 rng = np.random.default_rng(index)
                 payload = int(rng.integers(1 << 32))
@@ -136,17 +148,21 @@ def measure(folder: Path, count: int) -> None:
                 marked = watermark.embed(image, payload)
                 embed_ms.append(1e3 * (time.process_time() - start))
                 noises.append(psnr_db(image, marked))
+                likenesses.append(structural_similarity(image, marked, channel_axis=2))
                 for name, attack in ATTACKS.items():
                     attacked = attack(marked, rng)
                     start = time.process_time()
                     hits[name].append(watermark.detect(attacked).payload == payload)
                     read_ms.append(1e3 * (time.process_time() - start))
+            if not noises:
+                continue
             for name, found in hits.items():
-                read[name].append(f"{100 * statistics.mean(found):.0f} %")
+                read[name].append(share(sum(found), len(found)))
             heads.append(f"{kind} {side_px} px")
             notes.append(
                 f"{heads[-1]}: {len(noises)} pictures, PSNR {min(noises):.1f} to {max(noises):.1f} dB, median "
-                f"{statistics.median(noises):.1f}; embed {statistics.median(embed_ms):.0f} ms, read "
+                f"{statistics.median(noises):.1f}; SSIM {min(likenesses):.4f}, median "
+                f"{statistics.median(likenesses):.4f}; embed {statistics.median(embed_ms):.0f} ms, read "
                 f"{statistics.median(read_ms):.0f} ms, at most {max(read_ms):.0f} ms (processor time)"
             )
             print(notes[-1], flush=True)
@@ -158,7 +174,8 @@ def measure(folder: Path, count: int) -> None:
 def false_positives(folder: Path, num_crops: int) -> None:
     """Print how many random crops without a mark are said to have one, and how near the nearest came."""
     rng = np.random.default_rng(0)
-    sources = list(pictures(folder, SETS["photographs"] + SETS["generated"], 40, 640))
+    sources = [image for sets in SETS.values() for image in pictures(folder, sets, 40, 256)]
+    sources += pictures(folder, SETS["photographs"], 20, 640)
     found, agreeing = 0, []
     for index in range(num_crops):
         image = sources[index % len(sources)]
@@ -168,7 +185,8 @@ def false_positives(folder: Path, num_crops: int) -> None:
         found += mark.found
         agreeing.append(mark.confidence)
     print(
-        f"\n{num_crops} crops of {len(sources)} pictures without a mark: {found} marks found, at most "
+        f"\n{num_crops} crops of {len(sources)} pictures without a mark: {found} marks found ("
+        f"at most {100 * binomtest(found, num_crops).proportion_ci(method='wilson').high:.2f} %); at most "
         f"{max(agreeing):.2f} of the coded bits agree with the nearest message; by design "
         f"{watermark.MAX_ATTEMPTS / 2**32:.1e} a picture"
     )

@@ -61,27 +61,50 @@ def sign(
     """Return a PNG, JPEG, or WebP with credentials that say how it came to be; the pixels stay as they are.
 
     ingredient: the file of the photograph that a composite shows, or of the picture that a generation began with; its
-    own credentials are kept with it. folder: see `identity.load`. Raises BadInput for a file or an ingredient that
-    credentials cannot be for.
+    own credentials are kept with it; where they are too damaged for that, it is named with that remark. folder: see
+    `identity.load`. Raises BadInput for a file or an ingredient that credentials cannot be for.
     """
     owner = identity.load(folder)
     kind = _mime(data, "picture")
-    claim = {"claim_generator_info": [{"name": "gencv", "version": importlib.metadata.version("gencv")}]}
+    about: dict[str, str] = {}
+    if ingredient is not None:
+        relationship = "inputTo" if source_type == SourceType.GENERATED else "componentOf"
+        about = {"title": picture_id(ingredient), "relationship": relationship}
+        about["format"] = _mime(ingredient, "ingredient")
     try:
-        with (
-            c2pa.Signer.from_callback(owner.sign, owner.algorithm, owner.chain, None) as signer,
-            _context(owner.root) as context,
-            c2pa.Builder(claim, context=context) as builder,
-        ):
-            builder.set_intent(c2pa.C2paBuilderIntent.CREATE, _SOURCES[source_type])
-            if ingredient is not None:
-                is_part = source_type != SourceType.GENERATED
-                about = {"title": picture_id(ingredient), "relationship": "componentOf" if is_part else "inputTo"}
-                builder.add_ingredient(json.dumps(about), _mime(ingredient, "ingredient"), io.BytesIO(ingredient))
-            signed = io.BytesIO()
-            builder.sign(signer, kind, io.BytesIO(data), signed)
+        try:
+            return _signed(data, kind, owner, source_type, about, ingredient)
+        except c2pa.C2paError:
+            if ingredient is None:
+                raise
+            return _signed(data, kind, owner, source_type, about | {"description": _DAMAGED}, None)
     except c2pa.C2paError as error:
         raise BadInput(f"The picture cannot be signed: {error}") from None
+
+
+def _signed(
+    data: bytes,
+    kind: str,
+    owner: identity.Identity,
+    source_type: SourceType,
+    about: dict[str, str],
+    ingredient: bytes | None,
+) -> bytes:
+    """Sign, with what is known `about` an ingredient; without its file it is named, and not looked into."""
+    claim: dict[str, Any] = {
+        "claim_generator_info": [{"name": "gencv", "version": importlib.metadata.version("gencv")}],
+        "ingredients": [about] if about and ingredient is None else [],
+    }
+    with (
+        c2pa.Signer.from_callback(owner.sign, owner.algorithm, owner.chain, None) as signer,
+        _context(owner.root) as context,
+        c2pa.Builder(claim, context=context) as builder,
+    ):
+        builder.set_intent(c2pa.C2paBuilderIntent.CREATE, _SOURCES[source_type])
+        if ingredient is not None:
+            builder.add_ingredient(json.dumps(about), about["format"], io.BytesIO(ingredient))
+        signed = io.BytesIO()
+        builder.sign(signer, kind, io.BytesIO(data), signed)
     return signed.getvalue()
 
 
@@ -89,58 +112,72 @@ def read(data: bytes, *, folder: Path | None = None) -> Credentials:
     """Read and check the credentials of a file. folder: whose root is trusted, see `identity.load`. Never raises."""
     try:
         root = identity.roots(folder)
-    except BadInput:
+    except (BadInput, OSError, ValueError):  # ValueError: a folder's name that no folder can have
         root = ""
     try:
         with _context(root) as context, c2pa.Reader(None, io.BytesIO(data), context=context) as reader:
-            store = json.loads(reader.json())
+            return _credentials(json.loads(reader.json()))
     except c2pa.C2paError.ManifestNotFound:
         return Credentials(state="absent", reason=STATES["absent"])
     except c2pa.C2paError.NotSupported:
         return Credentials(state="absent", reason="such a file holds no credentials")
-    except (c2pa.C2paError, ValueError) as error:
+    except Exception as error:  # a parser of what strangers wrote raises whatever it runs into
+        if str(error).startswith("Remote:"):  # no class of its own (c2pa-python 0.38)
+            return Credentials(state="absent", reason="they are said to lie elsewhere, and nothing is fetched")
         if b"c2pa" not in data:
             return Credentials(state="absent", reason="the file cannot be read")
         return Credentials(state="invalid", reason=str(error))
-    return _credentials(store)
 
 
 def _credentials(store: dict[str, Any]) -> Credentials:
     manifests = store.get("manifests", {})
     active = manifests.get(store.get("active_manifest"), {})
-    failures = store.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
     state = {"Trusted": "trusted", "Valid": "untrusted"}.get(store.get("validation_state", ""), "invalid")
     actions = [
         action
-        for assertion in active.get("assertions", [])
-        if assertion.get("label", "").startswith("c2pa.actions")
-        for action in assertion.get("data", {}).get("actions", [])
+        for assertion in _tables(active.get("assertions"))
+        if str(assertion.get("label", "")).startswith("c2pa.actions") and isinstance(assertion.get("data"), dict)
+        for action in _tables(assertion["data"].get("actions"))
     ]
     signature = active.get("signature_info", {})
-    generators = [info.get("name", "") for info in active.get("claim_generator_info", [])]
-    sources = [action["digitalSourceType"] for action in actions if action.get("digitalSourceType")]
+    generators = [str(info.get("name", "")) for info in _tables(active.get("claim_generator_info"))]
+    sources = [str(action["digitalSourceType"]) for action in actions if action.get("digitalSourceType")]
     return Credentials(
         state=state,
-        reason="; ".join(sorted({failure.get("code", "") for failure in failures})),
-        signer=signature.get("common_name") or signature.get("issuer") or "",
+        reason="; ".join(sorted(_failures(store))),
+        signer=str(signature.get("common_name") or signature.get("issuer") or ""),
         generator=generators[0] if generators else str(active.get("claim_generator", "")),
-        actions=tuple(action.get("action", "") for action in actions),
+        actions=tuple(str(action.get("action", "")) for action in actions),
         source_type=sources[0].rpartition("/")[2] if sources else "",
-        ingredients=tuple(_ingredient(part, manifests) for part in active.get("ingredients", [])),
+        ingredients=tuple(_ingredient(part, manifests, state) for part in _tables(active.get("ingredients"))),
     )
 
 
-def _ingredient(part: dict[str, Any], manifests: dict[str, Any]) -> dict[str, str]:
-    """Say of an ingredient what it was, and what was found of its own credentials when it was put in."""
-    failures = part.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
-    codes = {failure.get("code", "") for failure in failures}
-    state = "absent"
+def _ingredient(part: dict[str, Any], manifests: dict[str, Any], state: str) -> dict[str, str]:
+    """Say of an ingredient what it was, and what was found of its own credentials when it was put in.
+
+    It is the signer who found that: of one who is not trusted (state), trust in others is not taken over.
+    """
+    codes = _failures(part)
+    found = "invalid" if part.get("description") == _DAMAGED else "absent"
     if part.get("active_manifest") in manifests:
-        state = "invalid" if codes - {_UNKNOWN_SIGNER} else "untrusted" if codes else "trusted"
+        is_known = not codes and state == "trusted"
+        found = "invalid" if codes - {_UNKNOWN_SIGNER} else "trusted" if is_known else "untrusted"
     names = ("title", "relationship", "format")
-    return {name: str(part.get(name, "")) for name in names} | {"credentials": state}
+    return {name: str(part.get(name, "")) for name in names} | {"credentials": found}
 
 
+def _failures(checked: dict[str, Any]) -> set[str]:
+    results = checked.get("validation_results", {}).get("activeManifest", {})
+    return {str(failure.get("code", "")) for failure in _tables(results.get("failure"))}
+
+
+def _tables(values: object) -> list[dict[str, Any]]:
+    """Return the tables of a list: what a signer puts into custom assertions has any shape."""
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+_DAMAGED = "Its own credentials are too damaged to be kept."
 _UNKNOWN_SIGNER = "signingCredential.untrusted"
 _SOURCES = {
     SourceType.GENERATED: c2pa.C2paDigitalSourceType.TRAINED_ALGORITHMIC_MEDIA,
@@ -173,6 +210,7 @@ def _mime(data: bytes, what: str) -> str:
 
 def _kind(data: bytes) -> str | None:
     try:
-        return Image.open(io.BytesIO(data)).get_format_mimetype()
+        kind = Image.open(io.BytesIO(data)).get_format_mimetype()
     except Exception:  # plug-ins raise whatever their parser runs into
         return None
+    return "image/jpeg" if kind == "image/mpo" else kind  # most phones: a JPEG with a second picture behind it

@@ -9,6 +9,7 @@ Sources: PNG (W3C, third edition), 11.3.3; ITU-T T.81, B.1; Exif 2.32, 4.6.5; XM
 import html
 import io
 import json
+import math
 import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -106,16 +107,16 @@ def read(data: bytes) -> Found:
     except Exception as error:  # plug-ins raise whatever their parser runs into
         return Found(None, "", f"the metadata cannot be read ({type(error).__name__})")
     record, text = info.get("gencv"), info.get("parameters")
+    escaped = None
     if record is None and (packet := _packet(info.get("xmp"))):
-        match = re.search(r'gencv:parameters="([^"]*)"', packet)
-        record = html.unescape(match[1]) if match else None
+        escaped = re.search(r'gencv:parameters="([^"]*)"', packet)
     if text is None and isinstance(comment, bytes):
         text = _comment(comment)
     broken = ""
-    if isinstance(record, str):
+    if escaped or isinstance(record, str):
         try:
-            stated = Parameters.from_dict(json.loads(record))
-            stated.to_dict()  # nested too deeply, it could be read here and nowhere else
+            stated = Parameters.from_dict(json.loads(html.unescape(escaped[1]) if escaped else str(record)))
+            json.dumps(stated.to_dict(), allow_nan=False)  # nested too deeply, or NaN, it is read here and nowhere else
             return Found(stated, "gencv")
         except (ValueError, TypeError, AttributeError, RecursionError, BadInput):
             broken = "the gencv record is damaged"
@@ -184,25 +185,33 @@ def _size(value: str) -> dict[str, Any]:
     return {"width": int(width), "height": int(height)}
 
 
+def _finite(value: str) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
+
+
 _FIELDS: dict[str, Any] = {
     "Steps": lambda value: {"num_inference_steps": int(value)},
     "Sampler": lambda value: {"scheduler": value},
-    "CFG scale": lambda value: {"guidance_scale": float(value)},
+    "CFG scale": lambda value: {"guidance_scale": _finite(value)},
     "Seed": lambda value: {"seed": int(value)},
     "Size": _size,
     "Model hash": lambda value: {"model_digest": value},
     "Model": lambda value: {"model": value},
-    "Denoising strength": lambda value: {"strength": float(value)},
+    "Denoising strength": lambda value: {"strength": _finite(value)},
     "Init image hash": lambda value: {"init_digest": value},
 }
 """What a setting of the text says, by its name there."""
 
 MAX_SETTINGS = 16_384
-"""Characters of the line of settings that is read: the time that it takes grows with their square."""
+"""Characters of the line of settings that is read."""
 _NEGATIVE = "Negative prompt:"
 _XMP_CHUNK = "XML:com.adobe.xmp"
 _NAME = re.compile(r"\w[\w \-/]+")
-_SETTING = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+# A name begins where no name can go on, and nothing of it is given back, or the time grows with the square of the line.
+_SETTING = re.compile(r'(?<![\w \-/])\s*+(\w[\w \-/]++):\s*("(?:\\.|[^\\"])++"|[^,]*)(?:,|$)')
 _PLAIN = re.compile(r'[^",:\s\\](?:[^",:\n\r\\]*[^",:\s\\])?')
 
 

@@ -54,8 +54,15 @@ SYNC_AMPLITUDE = 1.3
 CANDIDATES = 4
 MAX_ATTEMPTS = 8 * (len(MIN_SIDE_OF_TILES) + CANDIDATES * len(FRAMES))
 
-FLAT, BUSY, MOST = 0.6, 0.4, 4.5
-"""Levels (rms) of the mark in flat luma, levels more for each level of what busy luma varies, and at most."""
+FLAT, BUSY, MOST = 0.45, 0.8, 4.5
+"""Levels (rms) of the mark in flat light ground, levels more for each level of fine texture, and at most; in pictures
+of REFERENCE_PX. A larger one has coarser waves, which are seen sooner, and more px to read them from: it gets less, and
+a smaller one more, up to FINEST times."""
+REFERENCE_PX, FINEST = 512, 1.5
+REACH, STILL = 3.0, 0.1
+"""How far texture is looked at around a place, in px of a frame (sigma), and levels that are none."""
+MIDDLE, DARKEST = 128, 0.4
+"""Ground below this level gets less, by the power of .65, down to this share of the strength."""
 PSNR_DB, SMALL_PSNR_DB, SMALL_PX = 40.0, 38.2, 256
 """The least, before rounding; of a picture whose shorter side is under so many px there is too little to hide in."""
 
@@ -88,7 +95,7 @@ def embed(image: np.ndarray, payload: int, keep: np.ndarray | None = None) -> np
         raise BadInput(f"A watermark's payload of {payload}; it has 32 bits, 0 to 4294967295.")
     tiles = max(tiles for tiles, side_px in MIN_SIDE_OF_TILES.items() if min(height, width) >= side_px)
     frame = _luma_frame(image, tiles)
-    strength = _strength(frame)
+    strength = _strength(frame) * min(FINEST, (REFERENCE_PX / min(height, width)) ** 0.5)
     if keep is not None:  # the waves are fitted to what of them will be there
         strength *= 1 - cv2.resize(keep.astype(np.float32), frame.shape[::-1], interpolation=cv2.INTER_AREA)
     spectrum = _fitted(_spectrum(message_of(payload)), frame, strength, tiles)
@@ -99,7 +106,8 @@ def embed(image: np.ndarray, payload: int, keep: np.ndarray | None = None) -> np
     error = float(np.mean(np.square(change)))
     psnr_db = PSNR_DB if min(height, width) >= SMALL_PX else SMALL_PSNR_DB
     change *= min(1.0, np.sqrt(255**2 / 10 ** (psnr_db / 10) / max(error, 1e-9)))
-    marked: np.ndarray = np.clip(np.rint(image + change[:, :, None]), 0, 255).astype(np.uint8)
+    change += _dither(height, width)
+    marked: np.ndarray = np.clip(np.floor(image + change[:, :, None]), 0, 255).astype(np.uint8)
     return marked
 
 
@@ -109,9 +117,10 @@ def detect(image: np.ndarray) -> Mark:
         return Mark(False, None, 0.0, f"a picture under {MIN_SIDE_PX // 2} px a side holds no mark")
     best = 0.0
     for tiles in reversed(FRAMES):
-        frame = _prepared(_luma_frame(image, tiles))
-        if not frame.any():
+        frame = _luma_frame(image, tiles)
+        if np.ptp(frame) < 1e-3:
             return Mark(False, None, 0.0, "a picture of one colour holds no mark")
+        frame = _prepared(frame)
         for places in (_whole, _places):
             soft = np.concatenate([_soft_bits(frame, *place) for place in places(frame, tiles)])
             for message, values in zip(convolutional.decode(soft), soft, strict=True):
@@ -135,10 +144,24 @@ def payload_of(message: np.ndarray) -> int | None:
     return payload if np.array_equal(message_of(payload), message) else None
 
 
+def _dither(height: int, width: int) -> np.ndarray:
+    """Return thresholds in [0, 1), float32 [H, W], by which the mark is rounded up or down.
+
+    By one threshold flat ground would show steps of a level, or hold no mark.
+    Source: Jimenez 2014 (interleaved gradient noise).
+    """
+    down, across = (np.arange(size) * step % 1 for size, step in ((height, 0.00583715), (width, 0.06711056)))
+    thresholds: np.ndarray = np.minimum((down[:, None] + across) % 1 * 52.9829189 % 1, 0.999).astype(np.float32)
+    return thresholds
+
+
 def _luma_frame(image: np.ndarray, tiles: int) -> np.ndarray:
     side = tiles * TILE_PX
-    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    height, width = (min(size, 8 * side) for size in luma.shape)  # so that floats of a large picture fit into memory
+    luma = cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA)
+    # Not rounded again: in flat ground the mark is less than a level.
+    return cv2.resize(luma.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
 
 
 def _detail(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -148,9 +171,17 @@ def _detail(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _strength(frame: np.ndarray) -> np.ndarray:
-    _, spread = _detail(frame)
-    # Eroded: flat ground beside an edge is flat, and there a mark is seen first.
-    strength: np.ndarray = np.minimum(FLAT + BUSY * cv2.erode(spread, np.ones((7, 7))), MOST)
+    """Return how strong a mark may be in each place of a frame before it is seen, in levels (rms).
+
+    Sources: Watson 1993 for the power by which dark ground hides less; Yang et al. 2005 (NAMM) for texture, which hides
+    a mark, and lone edges, which do not. Choice: the figures, by looking.
+    """
+    fine = frame - cv2.GaussianBlur(frame, (0, 0), 1)
+    busy = cv2.erode(np.sqrt(np.maximum(cv2.blur(np.square(fine), (3, 3)), 0)), np.ones((3, 3)))
+    # The geometric mean, since flat ground beside an edge is flat, and there a mark is seen first.
+    texture = np.exp(cv2.GaussianBlur(np.log(busy + STILL), (0, 0), REACH)) - STILL
+    light = np.clip((cv2.GaussianBlur(frame, (0, 0), 2) / MIDDLE) ** 0.65, DARKEST, 1)
+    strength: np.ndarray = light * np.minimum(FLAT + BUSY * texture, MOST)
     return strength
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image, PngImagePlugin
 from skimage import data as photographs
 
 from gencv.images.decode import decode
@@ -58,3 +59,19 @@ def test_check_without_a_bundle_reads_provenance_alone(
     for flags, sentence in ((["--no-provenance"], "give a bundle"), (["--faces", "each"], "judges whole pictures")):
         code, _, stderr = job("check", tmp_path / "a.png", *flags)
         assert code == 2 and sentence in stderr
+
+
+def test_a_line_is_json_whatever_a_file_says(job: Job, tmp_path: Path) -> None:
+    record = '{"guidance_scale": NaN, "extras": {"a": Infinity}}'
+    for name, key, text in (("record", "gencv", record), ("text", "parameters", "a cat\nSteps: 4, CFG scale: nan")):
+        info = PngImagePlugin.PngInfo()
+        info.add_text(key, text)
+        Image.new("RGB", (64, 64)).save(tmp_path / f"{name}.png", pnginfo=info)
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    code, stdout, _ = job("check", tmp_path / "record.png", tmp_path / "text.png")
+    record_line, text_line = (json.loads(line, parse_constant=refuse) for line in stdout.splitlines())
+    assert code == 0 and "damaged" in record_line["provenance"]["parameters"]["reason"]
+    assert text_line["provenance"]["parameters"]["values"]["extras"] == {"CFG scale": "nan"}

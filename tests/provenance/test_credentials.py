@@ -1,4 +1,6 @@
 import io
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +15,16 @@ from PIL import Image
 
 from gencv.core.errors import BadInput
 from gencv.core.record import picture_id
-from gencv.provenance import identity
+from gencv.provenance import credentials, identity
 from gencv.provenance.credentials import STATES, can_hold, read, sign
 from gencv.provenance.parameters import SourceType
 
 KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 
 
-def saved(kind: str, seed: int = 0) -> bytes:
+def saved(kind: str, seed: int = 0, **options: object) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(picture(seed)).save(stream, KINDS[kind])
+    Image.fromarray(picture(seed)).save(stream, KINDS[kind], **options)
     return stream.getvalue()
 
 
@@ -61,6 +63,115 @@ def test_the_credentials_of_an_ingredient_are_kept_and_judged(tmp_path: Path) ->
     assert read(changed).state == "invalid"
     found = read(sign(saved("png"), ingredient=changed))
     assert found.ingredients[0]["credentials"] == "invalid" and found.ingredients[0]["relationship"] == "inputTo"
+
+
+DAMAGE = {
+    "cut": (b"jumb", 60, b"\xff" * 8),
+    "an assertion": (b"jumb", 300, b"\xff" * 8),
+    "the signer": (b"jumb", 1500, b"\xff" * 8),
+    "the claim": (b"c2pa.claim", 200, b"\0" * 60),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_an_ingredient_with_damaged_credentials_is_named_with_that_remark(damage: str) -> None:
+    name, after, bytes_ = DAMAGE[damage]
+    photograph = sign(saved("jpeg", 1))
+    at = photograph.index(name) + after
+    broken = photograph[:at] + bytes_ + photograph[at + len(bytes_) :]
+    found = read(sign(saved("png"), source_type=SourceType.COMPOSITE, ingredient=broken))
+    assert found.state == "trusted"
+    assert found.ingredients == (
+        {"title": picture_id(broken), "relationship": "componentOf", "format": "image/jpeg", "credentials": "invalid"},
+    )
+
+
+def test_a_phones_jpeg_with_two_pictures_is_an_ingredient() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(picture(1)).save(stream, "MPO", save_all=True, append_images=[Image.fromarray(picture(2))])
+    assert can_hold(stream.getvalue())
+    assert read(sign(saved("png"), ingredient=stream.getvalue())).ingredients[0]["format"] == "image/jpeg"
+
+
+def test_trust_is_not_taken_over_from_whoever_is_not_trusted(tmp_path: Path) -> None:
+    """A signer writes down what was found of an ingredient, and may write down anything."""
+    theirs = tmp_path / "theirs"
+    signed = sign(saved("png"), ingredient=sign(saved("jpeg", 1), folder=theirs), folder=theirs)
+    assert read(signed, folder=theirs).ingredients[0]["credentials"] == "trusted"
+    found = read(signed)
+    assert found.state == "untrusted" and found.ingredients[0]["credentials"] == "untrusted"
+
+
+def test_the_name_of_a_signer_is_no_reason_for_trust(tmp_path: Path) -> None:
+    ours, theirs = read(sign(saved("png"))), read(sign(saved("png"), folder=tmp_path / "theirs"))
+    assert (theirs.signer, theirs.generator) == (ours.signer, ours.generator)
+    assert (ours.state, theirs.state) == ("trusted", "untrusted")
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_credentials_of_one_picture_in_the_file_of_another_are_invalid(kind: str) -> None:
+    """Taken from a signed file, and put where they were in another picture's file."""
+    signed, other = sign(saved(kind, 1)), saved(kind, 2)
+    if kind == "jpeg":
+        start = signed.index(b"\xff\xeb")
+        end = signed.rindex(b"\xff\xeb")
+        end += 2 + int.from_bytes(signed[end + 2 : end + 4], "big")
+        moved = other[:start] + signed[start:end] + other[start:]
+    elif kind == "png":
+        start = signed.index(b"caBX") - 4
+        end = start + 12 + int.from_bytes(signed[start : start + 4], "big")
+        moved = other[:start] + signed[start:end] + other[start:]
+    else:
+        body = other[8:] + signed[signed.index(b"C2PA") :]
+        moved = b"RIFF" + len(body).to_bytes(4, "little") + body
+    assert read(moved).state == "invalid"
+
+
+def test_credentials_elsewhere_are_not_fetched() -> None:
+    packet = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:dcterms="http://purl.org/dc/terms/" '
+        b'dcterms:provenance="https://example.invalid/a.c2pa"/></rdf:RDF></x:xmpmeta>'
+    )
+    found = read(saved("jpeg", 0, xmp=packet))
+    assert found.state == "absent" and "elsewhere" in found.reason
+
+
+@pytest.mark.parametrize("folder", ["a" * 5_000, "a\0b"])
+def test_a_folder_that_cannot_be_looked_into_is_nobodys(folder: str) -> None:
+    assert read(sign(saved("png")), folder=Path(folder)).state == "untrusted"
+
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["actions", "label", "x"]), inner),
+    max_leaves=6,
+)
+stores = st.fixed_dictionaries(
+    {
+        "active_manifest": st.just("a"),
+        "validation_state": st.just("Valid"),
+        "manifests": st.fixed_dictionaries(
+            {
+                "a": st.fixed_dictionaries(
+                    {
+                        "assertions": json_like
+                        | st.lists(st.fixed_dictionaries({"label": st.just("c2pa.actionsX"), "data": json_like})),
+                        "ingredients": json_like,
+                        "claim_generator_info": json_like,
+                    }
+                )
+            }
+        ),
+    }
+)
+
+
+@given(stores)
+def test_assertions_of_any_shape_are_read_as_text(store: dict[str, object]) -> None:
+    found = credentials._credentials(store)
+    assert found.state == "untrusted" and all(isinstance(action, str) for action in found.actions)
+    json.dumps(asdict(found), allow_nan=False)
 
 
 def test_another_signer_is_not_trusted(tmp_path: Path) -> None:

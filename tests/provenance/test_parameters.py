@@ -1,5 +1,6 @@
 import io
 import string
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from gencv.core.errors import BadInput
-from gencv.provenance.parameters import Parameters, SourceType, from_text, read, to_text, write
+from gencv.provenance.parameters import MAX_SETTINGS, Parameters, SourceType, from_text, read, to_text, write
 
 KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 NASTY = 'a "quoted" cat, Steps: 20, Seed: 3\nNegative prompt: none\n\tétoile 茶 \U0001f431 \x07 \ud800 <&>"\'\\ \r\n'
@@ -188,7 +189,18 @@ def test_no_parameters_have_a_reason(data: bytes, reason: str) -> None:
     assert found.parameters is None and found.place == "" and reason in found.reason
 
 
-@pytest.mark.parametrize("record", ["{", "[1]", '{"prompt": "x", "new": 1}', "null", "3"])
+@pytest.mark.parametrize(
+    "record",
+    [
+        *("{", "[1]", '{"prompt": "x", "new": 1}', "null", "3"),
+        *(
+            '{"guidance_scale": NaN}',
+            '{"guidance_scale": 1e999}',
+            '{"extras": {"a": [-Infinity]}}',
+            '{"seed": ' + "9" * 5_000,
+        ),
+    ],
+)
 def test_a_damaged_record_is_said_and_the_text_read(record: str) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("gencv", record)
@@ -196,6 +208,26 @@ def test_a_damaged_record_is_said_and_the_text_read(record: str) -> None:
     info.add_text("parameters", A1111)
     found = read(saved("png", pnginfo=info))
     assert found.place == "a1111" and "damaged" in found.reason
+
+
+def test_a_record_in_xmp_is_no_way_to_an_error() -> None:
+    for record in ("&#" + "9" * 5_000 + ";", "{", "{&quot;strength&quot;: NaN}"):
+        found = read(saved("jpeg", xmp=f'<a gencv:parameters="{record}"/>'.encode()))
+        assert found.parameters is None and "damaged" in found.reason
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-Infinity", "1e999"])
+def test_a_number_that_json_does_not_know_is_text(value: str) -> None:
+    found = from_text(f"a cat\nSteps: 4, CFG scale: {value}, Denoising strength: {value}")
+    assert found is not None and found.guidance_scale is None and found.strength is None
+    assert found.extras == {"CFG scale": value, "Denoising strength": value}
+
+
+@pytest.mark.parametrize("part", ["a", "a ", "ab: ", 'ab: "', 'ab:"x\\",', " ", ',ab:"'])
+def test_a_long_line_is_read_at_once(part: str) -> None:
+    start = time.process_time()  # it took 5 s for one line
+    from_text("a cat\n" + (part * MAX_SETTINGS)[:MAX_SETTINGS])
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize("text", ["", "a cat", "a cat\nin the sun", "Title: x, Author: y"])

@@ -13,6 +13,7 @@ from skimage import data as photographs
 from gencv.core.errors import BadInput, UnknownName
 from gencv.images import degrade
 from gencv.images.decode import decode
+from gencv.images.transform import resize
 from gencv.provenance import stamp as provenance
 from gencv.provenance.parameters import Parameters, SourceType, write
 from gencv.provenance.stamp import FORMATS, read, stamp
@@ -82,21 +83,33 @@ def one_byte(data: bytes) -> bytes:
     return data.replace(b"astronaut", b"astronauT")
 
 
-def cropped(data: bytes) -> bytes:
-    image = decode(data)
-    return saved(degrade.crop(image, 0.8, np.random.default_rng(0)))
+def again(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[bytes], bytes]:
+    """Return what changes the pixels and saves them in a new file, as most programs do: without its metadata."""
+    return lambda data: saved(change(decode(data)))
 
 
-# What was done: what is still there, and the state of the credentials.
+def inner(image: np.ndarray) -> np.ndarray:
+    """Cut 10 % off each border and resize to the old size."""
+    height, width = image.shape[:2]
+    part = image[height // 10 : height * 9 // 10, width // 10 : width * 9 // 10]
+    return resize(part, height, width, "bicubic")
+
+
+RNG = np.random.default_rng
+# What was done: what is still there, and the state of the credentials. The rows of the table in docs/provenance.md.
 SURVIVES: dict[str, tuple[Callable[[bytes], bytes], tuple[str, ...], str]] = {
     "nothing": (lambda data: data, ("parameters", "credentials", "watermark"), "trusted"),
     "one byte of the prompt": (one_byte, ("parameters", "watermark"), "invalid"),
     "one pixel, texts kept": (edited, ("parameters", "watermark"), "absent"),
-    "metadata stripped": (lambda data: saved(decode(data)), ("watermark",), "absent"),
-    "saved as JPEG 50": (lambda data: degrade.encode_jpeg(decode(data), 50), ("watermark",), "absent"),
-    "saved as WebP 50": (lambda data: degrade.encode_webp(decode(data), 50), ("watermark",), "absent"),
-    "cropped": (cropped, ("watermark",), "absent"),
-    "blurred away": (lambda data: saved(degrade.blur(decode(data), 8, 0)), (), "absent"),
+    "metadata stripped": (again(lambda image: image), ("watermark",), "absent"),
+    "another format": (lambda data: saved(decode(data), "WEBP", lossless=True), ("watermark",), "absent"),
+    "JPEG 50": (lambda data: degrade.encode_jpeg(decode(data), 50), ("watermark",), "absent"),
+    "WebP 50": (lambda data: degrade.encode_webp(decode(data), 50), ("watermark",), "absent"),
+    "resized to .5": (again(lambda image: degrade.downscale(image, 0.5, RNG(0))), ("watermark",), "absent"),
+    "cropped to .8 of either side": (again(lambda image: degrade.crop(image, 0.8, RNG(0))), ("watermark",), "absent"),
+    "10 % cut off each border, old size": (again(inner), ("watermark",), "absent"),
+    "screenshot": (again(lambda image: degrade.screenshot(image, 0.9, RNG(0))), ("watermark",), "absent"),
+    "blurred away": (again(lambda image: degrade.blur(image, 8, 0)), (), "absent"),
 }
 
 
@@ -112,6 +125,20 @@ def test_what_survives_what(photo: np.ndarray, deed: str) -> None:
         assert found.agree is False
     if deed == "one pixel, texts kept":
         assert found.agree is True
+
+
+def test_texts_that_are_forged_onto_a_stripped_picture_are_not_signed(photo: np.ndarray) -> None:
+    """Of what was signed only the mark is left, and it tells that the texts are others."""
+    stripped = saved(decode(stamp(photo, PARAMETERS)))
+    found = read(write(stripped, Parameters(prompt="a photograph", model="camera")))
+    assert found.found == ("parameters", "watermark") and found.agree is False
+    assert found.credentials.state == "absent" and found.credentials.signer == ""
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_texts_that_are_exchanged_in_a_signed_file_make_it_invalid(photo: np.ndarray, format: str) -> None:
+    found = read(write(stamp(photo, PARAMETERS, format=format), Parameters(prompt="a photograph")))
+    assert found.credentials.state == "invalid" and "credentials" not in found.found and found.agree is False
 
 
 def test_the_parameters_of_another_picture_do_not_agree(photo: np.ndarray) -> None:

@@ -90,8 +90,41 @@ def test_the_mark_cannot_be_seen(photo: np.ndarray, marked: np.ndarray) -> None:
     change = marked.astype(int) - photo
     assert psnr_db(photo, marked) > 39.5
     assert np.abs(change).max() < 25 and abs(change.mean()) < 0.05
-    flat = np.full((256, 256, 3), 140, np.uint8)
-    assert np.abs(embed(flat, PAYLOAD).astype(int) - flat).max() <= 3
+
+
+def seen(image: np.ndarray, marked: np.ndarray) -> np.ndarray:
+    """Return the change as an eye at arm's length has it, in levels [H, W]: single px run together."""
+    return cv2.GaussianBlur(marked[:, :, 0].astype(np.float32) - image[:, :, 0], (0, 0), 2)
+
+
+@pytest.mark.parametrize(("level", "most"), [(214, 0.3), (128, 0.3), (28, 0.15)])
+def test_flat_ground_shows_nothing(level: int, most: float) -> None:
+    flat = np.full((1024, 1024, 3), level, np.uint8)
+    marked = embed(flat, PAYLOAD)
+    assert seen(flat, marked).std() < most and np.abs(marked.astype(int) - flat).max() <= 2
+    assert detect(marked).payload == PAYLOAD
+
+
+def test_flat_ground_beside_edges_and_texture_shows_nothing() -> None:
+    image = np.full((512, 512, 3), 200, np.uint8)
+    image[100:400, 100:400] = np.random.default_rng(0).integers(0, 256, (300, 300, 1), np.uint8)
+    image[:, 480:484] = 20
+    change = seen(image, embed(image, PAYLOAD))
+    beside = np.r_[420:460]
+    assert change[:, beside].std() < 0.6 and change[:, 488:].std() < 0.6
+    assert change[120:380, 120:380].std() > 1.5
+
+
+def test_dark_ground_gets_less_than_light() -> None:
+    ramp = np.repeat(np.linspace(0, 200, 512).astype(np.uint8)[None, :, None], 512, 0).repeat(3, 2)
+    change = seen(ramp, embed(ramp, PAYLOAD))
+    assert change[:, 20:100].std() < 0.7 * change[:, 350:500].std()
+
+
+@pytest.mark.parametrize("level", [60, 128, 214])
+def test_a_mark_in_flat_ground_survives_a_good_jpeg(level: int) -> None:
+    flat = np.full((512, 512, 3), level, np.uint8)
+    assert detect(degrade.jpeg(embed(flat, PAYLOAD), 90, np.random.default_rng(0))).payload == PAYLOAD
 
 
 @settings(max_examples=25, deadline=None)
