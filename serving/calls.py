@@ -1,5 +1,7 @@
 """Call a deployment from another, and try again where a replica died under the call."""
 
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ray.exceptions import RayActorError, RayTaskError
@@ -21,14 +23,36 @@ async def call(handle: Any, method: str, *args: Any, **options: Any) -> Any:
     chosen = handle.options(**options) if options else handle
     for left in reversed(range(MAX_TRIES)):
         try:
-            return await getattr(chosen, method).remote(*args)
-        except BackPressureError:
-            raise Busy() from None
-        except RayTaskError as error:
-            if isinstance(error.cause, GencvError):  # as it was raised there, not Ray's wrapping of it
-                raise error.cause from None
-            raise
+            with plain_errors():
+                return await getattr(chosen, method).remote(*args)
         except RayActorError:
             if not left:
                 raise
     raise AssertionError
+
+
+async def stream(handle: Any, method: str, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
+    """Give what a generator of a deployment yields; who stops listening cancels it there.
+
+    Raises as `call` does, but is not tried again: what came before a replica's death is the caller's to know.
+    """
+    response = getattr(handle.options(stream=True, **options), method).remote(*args)
+    try:
+        with plain_errors():
+            async for item in response:
+                yield item
+    finally:
+        response.cancel()
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raise what a deployment raised as it was raised there, not in Ray's wrapping."""
+    try:
+        yield
+    except BackPressureError:
+        raise Busy() from None
+    except RayTaskError as error:
+        if isinstance(error.cause, GencvError):
+            raise error.cause from None
+        raise

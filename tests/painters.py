@@ -112,8 +112,8 @@ def make_sdxl() -> Any:
     return pipeline
 
 
-def painter_of(pipeline: object, speed: Speed | None = None, *, tiled: bool = False) -> DiffusionPainter:
-    return DiffusionPainter(Loaded(pipeline, "tiny", "tiny", ()), speed or Speed(), tiled=tiled)
+def painter_of(pipeline: object, speed: Speed | None = None, **how: Any) -> DiffusionPainter:
+    return DiffusionPainter(Loaded(pipeline, "tiny", "tiny", ()), speed or Speed(), **how)
 
 
 def save_sd(folder: Path, *, brighter: float = 0.0) -> Path:

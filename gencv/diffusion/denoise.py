@@ -50,10 +50,12 @@ def denoise(
     *,
     reuse_interval: int = 1,
     on_step: Callable[[], None] = lambda: None,
+    on_latents: Callable[[torch.Tensor], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> torch.Tensor:
     """Return the latents of B recipes, [B, C, h, w]; wanted, unwanted: their prompts and negative prompts.
 
+    on_latents: told after each question to the UNet what the latents will be, as far as it knows by then, [B, C, h, w].
     Raises Stopped where `cancelled` says True before a step.
     """
     recipe, device, dtype = recipes[0], pipeline.unet.device, pipeline.unet.dtype
@@ -79,6 +81,11 @@ def denoise(
         if is_guided:
             without, by_prompt = made.chunk(2)
             made = without + scale * (by_prompt - without)
+        if on_latents is not None:
+            guess = expected(scheduler, made, scheduler.scale_model_input(latents, timestep), timestep)
+            if start is not None and start.mask is not None:
+                guess = start.mask * guess + (1 - start.mask) * start.latents
+            on_latents(guess)
         latents = scheduler.step(made, timestep, latents, **draws, return_dict=False)[0].to(dtype)
         if start is not None and start.mask is not None:
             kept = start.latents
@@ -88,6 +95,27 @@ def denoise(
         on_step()
     final: torch.Tensor = latents
     return final
+
+
+def expected(scheduler: Any, made: torch.Tensor, seen: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+    """Return the latents without noise that a prediction amounts to, [B, C, h, w].
+
+    seen: what the UNet was shown: sqrt(a) x + sqrt(1 - a) noise under every scheduler, after `scale_model_input`.
+    Source: Salimans and Ho 2022, arXiv:2202.00512.
+    """
+    if hasattr(scheduler, "sigmas"):  # also where they are none of the timesteps', as Karras'
+        place = scheduler.step_index if scheduler.step_index is not None else scheduler.begin_index
+        kept = 1 / (1 + float(scheduler.sigmas[place]) ** 2)
+    else:
+        kept = float(scheduler.alphas_cumprod[int(timestep)])
+    kept = max(kept, 1e-6)
+    noise = (1 - kept) ** 0.5 * made
+    found: dict[str, torch.Tensor] = {
+        "epsilon": (seen - noise) / kept**0.5,
+        "v_prediction": kept**0.5 * seen - noise,
+        "sample": made,
+    }
+    return found[scheduler.config.get("prediction_type", "epsilon")]
 
 
 def conditions(

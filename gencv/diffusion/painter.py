@@ -10,6 +10,7 @@ Masks need no inpainting checkpoint: outside of them the latents are put back af
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from gencv.diffusion.starts import Init, Starts, can_tile, decode, starts_for
 
 BATCH_SIZE = 8
 PARTS_WITH_WEIGHTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+OnLatents = Callable[[list[int], torch.Tensor], None]
 
 
 def load_painter(
@@ -115,14 +117,18 @@ class DiffusionPainter:
         mask: np.ndarray | None = None,
         on_step: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        on_latents: OnLatents | None = None,
     ) -> Iterator[Picture]:
         """Give the pictures in the order of their recipes (`Painter.paint`); the checks are done when this is called.
 
+        on_latents: told after each step which recipes, by their places, will have which latents [B, C, h, w], as far as
+        is known by then; `preview` shows them.
         Raises OutOfMemory, as it goes, where a single picture does not fit.
         """
         done = self.complete(recipes, init=init, mask=mask)
         inits = starts_for(len(recipes), init, mask)
-        return self._paint(done, inits, mask, on_step or (lambda step, steps: None), cancelled or (lambda: False))
+        steps = on_step or (lambda step, steps: None)
+        return self._paint(done, inits, mask, steps, cancelled or (lambda: False), on_latents)
 
     def _paint(
         self,
@@ -131,6 +137,7 @@ class DiffusionPainter:
         mask: np.ndarray | None,
         on_step: Callable[[int, int], None],
         cancelled: Callable[[], bool],
+        on_latents: OnLatents | None = None,
     ) -> Iterator[Picture]:
         refused = {row: denied(one.prompt) for row, one in enumerate(recipes)}
         finished = {
@@ -142,6 +149,8 @@ class DiffusionPainter:
         progress = Progress(
             on_step, sum(self._num_calls([recipes[row] for row in rows]) for rows in groups(recipes, left))
         )
+        if on_latents is not None:
+            progress.look = self._looking(recipes, on_latents)
         upcoming = 0
         for rows in batches(recipes, left, self.batch_size):
             try:
@@ -157,6 +166,14 @@ class DiffusionPainter:
         while upcoming in finished:
             yield finished.pop(upcoming)
             upcoming += 1
+
+    def _looking(self, recipes: list[Recipe], on_latents: OnLatents) -> Callable[[list[Recipe], torch.Tensor], None]:
+        places = {id(recipe): place for place, recipe in enumerate(recipes)}  # batches hold these very objects
+        return lambda batch, latents: on_latents([places[id(recipe)] for recipe in batch], latents)
+
+    def preview(self, latents: torch.Tensor) -> list[np.ndarray]:
+        """Return what latents [B, C, h, w] show: B times uint8 RGB [H, W, 3]. Raises BadInput where they overflowed."""
+        return [as_uint8(one) for one in decode(self.pipeline.vae, latents)]
 
     def _num_calls(self, group: list[Recipe]) -> int:
         return len(group) * num_calls(self.pipeline, group[0])
@@ -229,6 +246,7 @@ class DiffusionPainter:
             start,
             reuse_interval=self.speed.reuse_interval,
             on_step=lambda: progress.add(len(recipes)),
+            on_latents=None if progress.look is None else partial(progress.look, recipes),
             cancelled=cancelled,
         )
         return decode(self.pipeline.vae, latents, tiled=tiled)
@@ -268,6 +286,8 @@ class Progress:
 
     def __init__(self, on_step: Callable[[int, int], None], total: int) -> None:
         self.on_step, self.total, self.done = on_step, total, 0
+        self.look: Callable[[list[Recipe], torch.Tensor], None] | None = None
+        """Told what the latents of a batch's recipes will be, where somebody wants to know."""
 
     def add(self, count: int) -> None:
         self.done += count

@@ -58,6 +58,12 @@ class Prompts:
                 self.kept.popitem(last=False)
             return self.kept[key]
 
+    def count(self, prompt: str) -> int:
+        """Return how many tokens the text encoder reads of a prompt, its first and last one among them."""
+        tokenizer = self.pipeline.tokenizer
+        with self.lock:
+            return len(tokenizer(prompt, truncation=True, max_length=tokenizer.model_max_length)["input_ids"])
+
     def cut(self, prompt: str) -> str:
         """Return what the text encoder does not see of a prompt; "" where it sees all."""
         tokenizer = self.pipeline.tokenizer

@@ -123,7 +123,7 @@ def masked(painting: Painting, folder: Path, where: np.ndarray) -> tuple[Paintin
 
 def test_into_a_mask_at_every_size(painting: Painting, tmp_path: Path) -> None:
     where = np.zeros((256, 256), np.bool_)
-    where[:, :160] = True
+    where[:, :224] = True
     into, photo, mask = masked(painting, tmp_path, where)
     asked = [(replace(BASE, width=side, height=side), start_of(photo)) for side in (256, 128)]
     rows = run(into, asked, tmp_path / "out")

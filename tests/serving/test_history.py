@@ -12,7 +12,7 @@ from gencv.core.record import picture_id
 from gencv.history.recorder import Recorder
 from serving.history import open_recorder
 from serving.settings import History
-from serving.spoof import SpoofSettings, build_api
+from serving.spoof import Options, SpoofSettings, build_api
 
 Client = Callable[..., TestClient]
 SETTINGS = SpoofSettings(bundles={"one": "/bundles/one", "two": "/bundles/two"})
@@ -22,7 +22,7 @@ A = picture_id(b"a")
 class Judge:
     """Calls pictures by their first letter; a bundle for each."""
 
-    async def check(self, bundle: str, data: bytes, faces: str, reencode: bool) -> dict[str, Any]:
+    async def check(self, bundle: str, data: bytes, options: Options) -> dict[str, Any]:
         label = "spoof" if data.startswith(b"s") else "live"
         answer = {"id": picture_id(data), "task": "spoof", "label": label, "score": 0.25, "threshold_id": "eer"}
         kind = {"kind": "print", "kind_score": 0.5} if bundle == "two" else {}
