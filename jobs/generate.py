@@ -24,6 +24,7 @@ from gencv.core.errors import BadImage, BadInput, NotReproduced, RunConflict, Un
 from gencv.core.manifest import Manifest, read_checked, read_image
 from gencv.core.record import picture_id
 from gencv.datasets.starter import photograph_at
+from gencv.diffusion.loading import settled
 from gencv.diffusion.replay import MAX_BATCH, MAX_THREADS, How, read, read_start, replay
 from gencv.diffusion.sweep import AXES, SHEETS, read_recipes, sweep, varied
 from gencv.images.decode import decode
@@ -31,6 +32,7 @@ from gencv.pipelines import cluster
 from gencv.pipelines.cells import Asked, Start, gathered, of_entries, of_manifest, plan, recipe_in, source_of
 from gencv.pipelines.generate import Painting, generate, pictures_per_part
 from gencv.plots.generate import generate_report
+from gencv.provenance import identity
 from gencv.provenance.stamp import FORMATS
 from gencv.runs.launch import absolute, launch
 from gencv.runs.report import Report
@@ -53,7 +55,8 @@ class Config:
     num_inference_steps: tuple[int, ...] = ()
     """Default: 30."""
     scheduler: tuple[str, ...] = ("default",)
-    """default is the painter's own; else ddim, ddpm, euler, euler-a, heun, dpm++2m, dpm++2m-karras, unipc, pndm."""
+    """default is the painter's own; else ddim, ddpm, euler, euler-a, heun, dpm++2m, dpm++2m-karras,
+    dpm++2m-sde, unipc, pndm."""
     num_images: int = 1
     """Pictures of each recipe: of the seeds that follow its own."""
     negative_prompt: str = ""
@@ -114,8 +117,7 @@ class Config:
 
 
 def main(config: Config, run: Run) -> None:
-    painter_at = absolute(config.painter) if config.painter.startswith("./") else config.painter
-    config = replace(config, painter=painter_at, init=photograph_at(config.init))
+    config = replace(config, painter=settled(config.painter), init=photograph_at(config.init))
     if config.replay:
         again(config, run)
         return
@@ -128,6 +130,7 @@ def main(config: Config, run: Run) -> None:
     )
     init = read_picture(config.init, "picture to start from") if config.init else None
     mask = read_picture(config.mask, "mask") if config.mask else None
+    identity.load()  # before anything is painted that could not be signed
     painter = painting.load("cpu")
     asked = gathered(cells_of(config, init))
     if init is not None:
@@ -136,7 +139,7 @@ def main(config: Config, run: Run) -> None:
     weights = painter.weights()
     device = cluster.device_for(config.address)
     how = replace(painting.how, **computed(run, cells, device), mask=picture_id(mask) if mask else "")
-    painting = replace(painting, how=how, mask=config.mask)
+    painting = replace(painting, how=how, mask=config.mask, weights=weights)
     run.begin(
         cells=tables.content_digest(cells.drop_columns(["uri"]), keys=("cell",)),
         weights=weights,
@@ -155,7 +158,7 @@ def main(config: Config, run: Run) -> None:
     made, done = generate(painting, cells, run.dir, address=config.address, workers=config.workers)
     table = pa.concat_tables([made, refused]).sort_by("cell")
     tables.write_table(table, run.path("pictures.parquet"))
-    tables.write_table(source_of(table, config.painter), run.path("source.parquet"))
+    tables.write_table(source_of(table, painter.name), run.path("source.parquet"))
     rows = table.to_pylist()
     run.finish(
         generate_report(

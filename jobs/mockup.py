@@ -92,18 +92,20 @@ def main(config: Config, run: Run) -> None:
         fit=config.fit,
         art=config.art,
         scenes=scenes,
-        painter=painter_at(config.painter),
+        painter=painter_at(config.painter) if scenes else "",
         seed=config.seed,
         speed=config.speed,
         **(computed(config, run, products.num_rows) if scenes else {}),
     )
     painter = replace(catalogue, device="cpu").load() if scenes else None
+    weights = painter.weights() if painter else ""
+    catalogue = replace(catalogue, weights=weights)
     painted = {"device": catalogue.device, "threads": str(catalogue.threads)}
     run.begin(
         products=tables.content_digest(products.select(["product", "id"]), keys=("product",)),
         templates=digest_of(templates),
         scenes=digest_of(scenes),
-        **({"weights": painter.weights(), **painted} if painter else {}),
+        **({"weights": weights, **painted} if painter else {}),
     )
     table = make_mockups(
         catalogue,
@@ -158,8 +160,10 @@ def file_of(name: str) -> str:
 
 
 def painter_at(name: str) -> str:
-    """Return a painter's name or hub id, or its folder as an absolute path."""
-    return absolute(name) if "/" in name and storage.exists(absolute(name)) else name
+    """Return a painter's name as workers understand it."""
+    from gencv.diffusion.loading import settled  # brings torch, which prints never need
+
+    return settled(name)
 
 
 def digest_of(things: Sequence[Template] | Sequence[Scene]) -> str:

@@ -57,7 +57,7 @@ def load_pipeline(name: str) -> Loaded:
     """
     if name == "starter":
         return Loaded(read_folder(STARTER_DIR), name, name, (f"starter: {LICENCES['starter']}.",))
-    if name.startswith(("/", "./", "../")) or (name not in ALIASES and os.path.lexists(name)):
+    if is_folder(name):
         note = "A folder of yours: its licence is not known here."
         return Loaded(read_folder(Path(name)), last_part(name), name, (note,))
     if name not in ALIASES and (not HUB_ID.fullmatch(name) or ".." in name):
@@ -70,9 +70,20 @@ def load_pipeline(name: str) -> Loaded:
     return Loaded(found, name, taken, tuple(said))
 
 
+def is_folder(name: str) -> bool:
+    """Whether a painter's name is a path: any that begins as one, or that is there."""
+    known = name == "starter" or name in ALIASES
+    return name.startswith(("/", "./", "../")) or (not known and os.path.lexists(name))
+
+
+def settled(name: str) -> str:
+    """Return a painter's name as workers understand it, who have another working directory: paths absolute."""
+    return str(Path(name).absolute()) if is_folder(name) else name
+
+
 def last_part(path: str | Path) -> str:
-    """Return what a file or folder is called, and nothing of where it lies."""
-    return Path(path).resolve().name
+    """Return what a file or folder is called where it was named, links not followed, and nothing of where it lies."""
+    return Path(path).absolute().name
 
 
 def first_of(name: str, candidates: tuple[str, ...]) -> tuple[Any, str]:

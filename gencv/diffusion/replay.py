@@ -29,6 +29,8 @@ from gencv.provenance.parameters import Parameters, SourceType
 from gencv.provenance.stamp import FORMATS, stamp
 
 MAX_THREADS = MAX_BATCH = 1_024
+MAX_WEIGHT = 1_000
+"""Of a LoRA."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ class How(Settings):
             )
         for lora in self.loras:
             kinds = [type(value) for value in lora] if isinstance(lora, list | tuple) else []
-            if kinds not in ([str, str, float], [str, str, int]):
+            if kinds not in ([str, str, float], [str, str, int]) or not -MAX_WEIGHT <= lora[2] <= MAX_WEIGHT:
                 raise BadInput(f"A LoRA that is {lora!r}; its name, digest, and weight are accepted.")
         object.__setattr__(self, "loras", tuple(map(tuple, self.loras)))  # JSON brings lists
 

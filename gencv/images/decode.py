@@ -267,6 +267,8 @@ def _in_srgb(inks: np.ndarray, profile: bytes, otherwise: np.ndarray) -> np.ndar
     Relative colorimetric, as a browser does, with black to black: no ink is darker than what a screen shows. Pixels of
     a profile that is sRGB itself keep their bytes.
     """
+    if not isinstance(profile, bytes):  # as TIFF's tags may be of any type
+        return otherwise
     mode = "CMYK" if inks.shape[2] == 4 else "RGB"
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))

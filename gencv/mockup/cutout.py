@@ -71,8 +71,8 @@ def cut_out(image: np.ndarray, *, method: str = "auto") -> Cutout:
         raise UnknownName("way to cut out", method, ["auto", *METHODS])
     if image.shape[2] == 4:
         alpha = image[..., 3].astype(np.float32) / 255
-        if not _fills(alpha):  # as a few px of 254 do, which exporters leave: such an alpha says nothing
-            _require_object(alpha)
+        if alpha.min() < 0.9:  # else it says nothing: exporters leave a few px of 254
+            _require_visible(alpha)
             return Cutout(alpha, np.ascontiguousarray(image[..., :3]), "alpha")
     image = np.ascontiguousarray(image[..., :3])
     work = fit(image, WORK_PX)
@@ -208,14 +208,14 @@ METHODS: dict[str, Callable[[np.ndarray], Known | None]] = {"rembg": by_rembg, "
 
 
 def _require_object(alpha: np.ndarray) -> None:
-    if alpha.mean() < MIN_SHARE or not (alpha > VISIBLE).any():
-        raise BadInput("The picture has no object that can be cut out: all of it is background.")
-    if _fills(alpha):
+    _require_visible(alpha)
+    if alpha.mean() > MAX_SHARE or alpha[_ring(alpha.shape)].mean() > MAX_BORDER_SHARE:
         raise BadInput("The picture has no object that can be cut out: it fills the picture to its border.")
 
 
-def _fills(alpha: np.ndarray) -> bool:
-    return bool(alpha.mean() > MAX_SHARE or alpha[_ring(alpha.shape)].mean() > MAX_BORDER_SHARE)
+def _require_visible(alpha: np.ndarray) -> None:
+    if alpha.mean() < MIN_SHARE or not (alpha > VISIBLE).any():
+        raise BadInput("The picture has no object that can be cut out: all of it is background.")
 
 
 def _ring(size: tuple[int, ...]) -> np.ndarray:

@@ -53,6 +53,8 @@ class Scene(Settings):
         for field in ("prompt", "negative_prompt", "scheduler"):
             if not isinstance(getattr(self, field), str):
                 raise BadInput(f"The {field} of the scene {self.name} is no text.")
+            if any("\ud800" <= letter <= "\udfff" for letter in getattr(self, field)):
+                raise BadInput(f"The {field} of the scene {self.name} has half a character; Unicode text is accepted.")
         if not self.prompt.strip():
             raise BadInput(f"The scene {self.name} has no prompt; say in it what is around the product.")
         for field in ("wall", "floor"):

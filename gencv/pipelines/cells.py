@@ -176,7 +176,7 @@ def source_of(table: pa.Table, painter: str) -> pa.Table:
         {
             "path": row["path"],
             "label": 1,
-            "generator": painter.rstrip("/").rpartition("/")[2],
+            "generator": painter.rpartition("/")[2],
             "family": "diffusion",
             "group": row["group"] or row["parent"] or row["id"],
             "caption": row["prompt"],

@@ -25,7 +25,7 @@ from gencv.diffusion.replay import How, parameters_of, read_start, to_file
 from gencv.images.decode import decode
 from gencv.pipelines.cells import PICTURES_SCHEMA, told_of
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
-from gencv.provenance import credentials, watermark
+from gencv.provenance import credentials, identity, watermark
 
 CELLS, PAINTED, PICTURES = "cells.parquet", "painted", "pictures"
 PART_PX = 8 * 512 * 512
@@ -46,6 +46,8 @@ class Painting:
     mask: str = ""
     """Where the mask of the id `how.mask` lies; "" for none."""
     pictures_per_batch: int = 8
+    weights: str = ""
+    """Digest of the painter's that the run was begun with; a worker that has others paints nothing. "" for any."""
 
     def load(self, device: str) -> DiffusionPainter:
         """Return the painter, which stays loaded for the next call."""
@@ -149,6 +151,9 @@ class PaintParts:
         painter = self.painting.load(how.device)
         how = replace(how, loras=painter.loras)
         weights = painter.weights()
+        if self.painting.weights not in ("", weights):
+            raise BadInput(f"{painter.name} has other weights on a worker than the run began with; put the same there.")
+        identity.load()  # here, where it fails the part: a stamp that fails is a row
 
         def infer(part: pa.Table) -> pa.Table:
             with ThreadPoolExecutor(2) as pool:  # stamps and writes while the next batch is painted
@@ -252,6 +257,7 @@ def generate(
         num_parts=-(-cells.num_rows // per_part),
         prepare=ReadStarts(out, painting),
         build=PaintParts(out, painting),
+        device=painting.how.device,
     )
     done = map_parts(work, address=address, workers=workers)
     return (tables.read_parts(folder) if cells.num_rows else PICTURES_SCHEMA.empty_table()), done

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import pyarrow as pa
 
 from gencv.core import storage
 from gencv.core.contracts import CONTENT_FILTERED
-from gencv.core.errors import BadImage, ContentFiltered, GencvError, OutOfMemory
+from gencv.core.errors import BadImage, ContentFiltered, GencvError, ModelUnavailable, OutOfMemory
 from gencv.core.record import picture_id
 from gencv.images.decode import decode
 from gencv.mockup.fidelity import Fidelity, largest_difference
@@ -35,6 +36,7 @@ PICTURES_SCHEMA = pa.schema(
 )
 """`template` is the name of a template or of a scene, as `kind` says; the last five are of scenes. `path` starts from
 the run's folder, `notes` has a sentence a line, and a figure that was not measured is None."""
+TOO_LARGE = "There is not enough memory for it; give a smaller picture."
 Given = TypeVar("Given")
 Done = TypeVar("Done")
 
@@ -54,7 +56,13 @@ def attempt(make: Callable[[Given], Done], given: Given | GencvError) -> Done | 
     try:
         return make(given)
     except MemoryError:
-        return OutOfMemory("There is not enough memory for it; give a smaller picture.")
+        return OutOfMemory(TOO_LARGE)
+    except cv2.error as error:
+        if error.code != cv2.Error.StsNoMem:
+            raise
+        return OutOfMemory(TOO_LARGE)
+    except ModelUnavailable:  # no fault of the product: its row would never be tried again
+        raise
     except GencvError as error:
         return error
 
@@ -108,7 +116,8 @@ def told_of(error: GencvError) -> dict[str, str]:
     """Return the columns that say why a mockup could not be made."""
     code = error.code if isinstance(error, BadImage) else type(error).__name__
     filtered = {"finish_reason": CONTENT_FILTERED} if isinstance(error, ContentFiltered) else {}
-    return {"error": code, "detail": str(error), **filtered}
+    # A sentence repeats what it was given, perhaps half a character, which no column holds.
+    return {"error": code, "detail": str(error).encode("utf-8", "backslashreplace").decode(), **filtered}
 
 
 def versions(*names: str) -> dict[str, str]:

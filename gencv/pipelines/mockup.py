@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from gencv.core import storage, tables
 from gencv.core.contracts import DONE, Painter
-from gencv.core.errors import GencvError
+from gencv.core.errors import BadInput, GencvError
 from gencv.core.manifest import read_checked
 from gencv.images.decode import decode_layer
 from gencv.mockup.cutout import cut_out
@@ -57,6 +57,8 @@ class Catalogue:
     speed: str = "exact"
     threads: int = 1
     """That the painter computes with on CPUs."""
+    weights: str = ""
+    """Digest of the painter's that the run was begun with; a worker that has others paints nothing. "" for any."""
 
     def load(self) -> "DiffusionPainter":
         """Return the painter, which stays loaded for the next call."""
@@ -191,7 +193,10 @@ class BuildPainter:
         # As planned, whoever takes the part: sums over cores round in another order.
         torch.set_num_threads(self.catalogue.threads)
         painter = self.catalogue.load()
-        return PaintScenes(self.out, self.catalogue, painter, painter.weights())
+        weights = painter.weights()
+        if self.catalogue.weights not in ("", weights):
+            raise BadInput(f"{painter.name} has other weights on a worker than the run began with; put the same there.")
+        return PaintScenes(self.out, self.catalogue, painter, weights)
 
 
 def bytes_of(painter: "DiffusionPainter") -> int:
@@ -224,6 +229,7 @@ def make_mockups(
         num_parts=products.num_rows,
         prepare=MakeMockups(out, catalogue),
         build=BuildPainter(out, catalogue) if catalogue.scenes else None,
+        device=catalogue.device,
         bytes_each=bytes_each,
     )
     map_parts(work, address=address, workers=workers)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from gencv.core import storage
+from gencv.core.errors import BadImage
 from gencv.images.decode import decode
 from gencv.plots.sheets import Tile, draw_grid, draw_sheet
 from gencv.runs.report import Report
@@ -99,10 +100,13 @@ def of_parents(rows: list[dict[str, Any]], axes: dict[str, list[Any]]) -> dict[s
 
 
 def tile_of(row: dict[str, Any] | None, folder: str) -> Tile:
-    """Return a row's picture, or a grey place."""
-    if row is None or not row["path"]:
-        return Tile(np.full((256, 256, 3), 240, np.uint8))
-    return Tile(decode(storage.read_bytes(storage.join(folder, row["path"]))))
+    """Return a row's picture, or a grey place: its file may be gone by now."""
+    try:
+        if row is not None and row["path"]:
+            return Tile(decode(storage.read_bytes(storage.join(folder, row["path"]))))
+    except (OSError, BadImage):
+        pass
+    return Tile(np.full((256, 256, 3), 240, np.uint8))
 
 
 def caption(row: dict[str, Any], axes: dict[str, list[Any]]) -> str:

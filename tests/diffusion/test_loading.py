@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from gencv.core.contracts import Recipe
 from gencv.core.errors import BadInput, ModelUnavailable, NotSupported, UnknownName
-from gencv.diffusion.loading import ALIASES, LICENCES, add_lora, load_pipeline, require_supported
+from gencv.diffusion.loading import ALIASES, LICENCES, add_lora, last_part, load_pipeline, require_supported, settled
 from gencv.diffusion.painter import load_painter
 
 
@@ -206,3 +206,13 @@ def test_a_lora_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_the_folder_index_is_plain_json(sd_folder: Path) -> None:
     assert json.loads((sd_folder / "model_index.json").read_text())["unet"] == ["diffusers", "UNet2DConditionModel"]
+
+
+def test_a_folder_is_told_by_the_name_it_was_given_and_settled_for_workers(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("painter").symlink_to(sd_folder)
+    assert load_pipeline("painter").name == "painter" == last_part("./painter")
+    assert settled("painter") == str(tmp_path / "painter") and settled("starter") == "starter"
+    assert settled("org/name") == "org/name"

@@ -289,3 +289,8 @@ def test_whatever_a_file_says_is_a_recipe_or_a_sentence(fields: dict[str, Any], 
         assert str(error).endswith(".")
         return
     assert how.to_dict() == said and all(recipe.to_dict()[name] == fields[name] for name in fields)
+
+
+def test_a_lora_of_a_weight_that_no_number_holds_is_refused() -> None:
+    with pytest.raises(BadInput, match="A LoRA that is"):
+        How(loras=(("n", "d", 10**400),))

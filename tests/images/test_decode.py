@@ -347,3 +347,9 @@ def test_real_photographs_decode() -> None:
         reference = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
         assert np.array_equal(pixels, np.asarray(reference))
         assert 224 <= min(decode(data, min_side_px=224).shape[:2]) <= min(pixels.shape[:2])
+
+
+def test_a_profile_of_another_type_than_bytes_says_nothing() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(stream, "TIFF", tiffinfo={34675: "no profile"})
+    assert (decode_layer(stream.getvalue()) == (255, 0, 0)).all()

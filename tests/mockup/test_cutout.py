@@ -196,3 +196,13 @@ def test_real_products_are_one_thing_near_the_middle(shared: Path, subject: str)
     largest = 1 + int(facts[1:, cv2.CC_STAT_AREA].argmax())
     assert facts[largest, cv2.CC_STAT_AREA] > 0.97 * (alpha > 0.5).sum() and 0.03 < alpha.mean() < 0.5
     assert np.abs(centres[largest] / alpha.shape[::-1] - 0.5).max() < 0.2
+
+
+def test_a_transparency_that_reaches_the_border_is_taken_where_it_says_something() -> None:
+    """A trimmed picture of a box: round corners, and ground of its own colour all around a panel."""
+    layer = np.full((120, 80, 4), 255, np.uint8)
+    layer[..., :3] = (30, 60, 160)
+    layer[30:60, 20:60, :3] = 240
+    layer[:6, :6, 3] = layer[-6:, -6:, 3] = 0
+    found = cut_out(layer)
+    assert found.method == "alpha" and found.alpha.mean() > 0.9

@@ -123,3 +123,8 @@ def test_any_values_are_a_scene_or_one_sentence(values: dict[str, Any]) -> None:
     for name, (least, most) in RANGES.items():
         assert least <= getattr(scene, name) <= most
         assert isinstance(getattr(scene, name), type(least) if isinstance(least, int) else int | float)
+
+
+def test_half_a_character_is_refused() -> None:
+    with pytest.raises(BadInput, match="half a character"):
+        Scene(name="table", prompt="a \ud800 b")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from gencv.core import tables
 from gencv.core.contracts import CONTENT_FILTERED, DONE, Recipe
-from gencv.core.errors import NotSupported
+from gencv.core.errors import BadInput, NotSupported
 from gencv.core.record import picture_id
 from gencv.diffusion.painter import DiffusionPainter
 from gencv.diffusion.replay import How, replay
@@ -217,3 +217,15 @@ def test_no_cells_are_no_pictures(painting: Painting, tmp_path: Path) -> None:
 def test_a_part_has_fewer_pictures_where_they_are_large(painting: Painting, side: int, per_part: int) -> None:
     recipe = replace(BASE, width=side, height=side)
     assert pictures_per_part(plan(painting.load("cpu"), [(BASE, None), (recipe, None)])[0]) == per_part
+
+
+def test_an_identity_of_no_use_and_other_weights_end_the_part(
+    painting: Painting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadInput, match="other weights"):
+        PaintParts(str(tmp_path), replace(painting, weights="others"))("cpu", 1)
+    (tmp_path / "identity").mkdir()
+    (tmp_path / "identity" / "key.pem").write_text("none")
+    monkeypatch.setenv("GENCV_IDENTITY", str(tmp_path / "identity"))
+    with pytest.raises(BadInput, match=r"chain\.pem"):
+        PaintParts(str(tmp_path), painting)("cpu", 1)

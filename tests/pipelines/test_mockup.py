@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from fakes import FakePainter, disc_layer, picture, write_pictures
@@ -11,14 +12,14 @@ from painters import make_sd, painter_of
 from PIL import Image
 
 from gencv.core import storage, tables
-from gencv.core.errors import BadInput
+from gencv.core.errors import BadInput, ModelUnavailable, OutOfMemory
 from gencv.images.decode import decode
 from gencv.mockup.fidelity import Fidelity
 from gencv.mockup.scene import make_scene
 from gencv.mockup.scenes import Scene
 from gencv.mockup.surface import quad
 from gencv.mockup.template import plain, save
-from gencv.pipelines.made import PICTURES_SCHEMA, stamped
+from gencv.pipelines.made import PICTURES_SCHEMA, attempt, stamped
 from gencv.pipelines.mockup import (
     PREPARED_SCHEMA,
     PRODUCTS,
@@ -226,3 +227,15 @@ def test_a_painter_takes_twice_its_weights() -> None:
     one = painter_of(make_sd())
     count = sum(tensor.numel() for part in (one.pipeline.unet, one.pipeline.vae) for tensor in part.parameters())
     assert 2 * 4 * count < bytes_of(one) < 3 * 4 * count, "fp32, and the text encoder too"
+
+
+def test_short_memory_is_a_row_and_an_environment_at_fault_is_none() -> None:
+    def fail(with_: list[Exception]) -> None:
+        raise with_[0]
+
+    short = cv2.error("Insufficient memory")
+    short.code = cv2.Error.StsNoMem
+    assert isinstance(attempt(fail, [short]), OutOfMemory) and isinstance(attempt(fail, [MemoryError()]), OutOfMemory)
+    for error in (ModelUnavailable("no weights"), cv2.error("another")):
+        with pytest.raises(type(error)):
+            attempt(fail, [error])

@@ -119,3 +119,7 @@ def test_one_recipe_and_no_picture_at_all_are_pages(tmp_path: Path) -> None:
     assert "All pictures have one recipe." in page_of(tmp_path, [BASE])
     page = page_of(tmp_path, [BASE], path={0: None}, error={0: "OutOfMemory"})
     assert "Failed" in page and "0 of 1 pictures" in page
+
+
+def test_a_picture_that_is_gone_leaves_a_grey_place(tmp_path: Path) -> None:
+    assert "<img" in page_of(tmp_path, [BASE, replace(BASE, seed=1)], path={0: "pictures/gone.png"})
