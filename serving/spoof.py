@@ -17,7 +17,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
-from gencv.core.errors import BadImage, GencvError, UnknownName
+from gencv.core.errors import GencvError, UnknownName
 from gencv.history.recorder import Recorder
 from serving import errors
 from serving.api import new_api
@@ -123,7 +123,7 @@ async def judged(service: Service, name: str, data: bytes, bundles: Sequence[str
     try:
         found = await asyncio.gather(*(service.check(each, data, options) for each in bundles))
         provenance = await origin if origin else None
-    except (BadImage, GencvError) as error:
+    except GencvError as error:
         if origin:
             origin.cancel()
         if isinstance(error, errors.Busy):

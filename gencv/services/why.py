@@ -40,12 +40,15 @@ class Gallery:
         usable = self.embeddings.good & (splits == "train")
         return np.flatnonzero(usable & (labels == 0)), np.flatnonzero(usable & (labels == 1))
 
+    @cached_property
+    def ids(self) -> np.ndarray:
+        return np.array(self.embeddings.manifest["id"], dtype=object)
+
     def nearest(self, id: str, features: np.ndarray, labels: tuple[str, str]) -> dict[str, list[dict[str, Any]]]:
         """Return by label the pictures nearest to features [1, D] of the picture `id`, by cosine, nearest first."""
-        manifest = self.embeddings.manifest
         found: dict[str, list[dict[str, Any]]] = {}
         for label, rows in zip(labels, self.rows, strict=True):
-            ids = [manifest["id"][row] for row in rows]
+            ids = self.ids[rows]
             near = nearest(features, self.embeddings.vectors[rows], [id], ids, min(NUM_NEAREST, len(rows)))
             found[label] = [
                 {"id": ids[place], "cosine": float(cosine), "image": self.thumbnail(int(rows[place]))}
