@@ -26,11 +26,18 @@ Ready = Callable[[], Awaitable[dict[str, Any]]]
 
 
 def new_api(
-    scope: str, title: str, description: str, door: Door, ready: Ready, on_stop: Callable[[], None] | None = None
+    scope: str,
+    title: str,
+    description: str,
+    door: Door,
+    ready: Ready,
+    on_stop: Callable[[], None] | None = None,
+    is_counted: bool = True,
 ) -> FastAPI:
     """Return an application of which only health is served yet.
 
     scope: its name, and what a key must be for. on_stop: called once, in a thread, when the application stops.
+    is_counted: whether requests use up the rate of their key.
     """
 
     @asynccontextmanager
@@ -41,7 +48,7 @@ def new_api(
 
     api = FastAPI(title=title, description=description, version=VERSION, lifespan=lifespan)
     errors.install(api)
-    api.add_middleware(Doorkeeper, door=door, scope=scope)
+    api.add_middleware(Doorkeeper, door=door, scope=scope, is_counted=is_counted)
     api.add_middleware(Noted, name=scope)
 
     @api.get("/healthz", tags=["health"])

@@ -101,10 +101,13 @@ class Rates:
 
 
 class Doorkeeper:
-    """ASGI middleware that refuses what the door does not let in. scope: what a key must be for."""
+    """ASGI middleware that refuses what the door does not let in.
 
-    def __init__(self, app: ASGIApp, door: Door, scope: str) -> None:
-        self.app, self.door, self.scope = app, door, scope
+    scope: what a key must be for. is_counted: whether requests use up the rate of their key.
+    """
+
+    def __init__(self, app: ASGIApp, door: Door, scope: str, is_counted: bool = True) -> None:
+        self.app, self.door, self.scope, self.is_counted = app, door, scope, is_counted
         self.keys = read_keys(door.keys_path)
         self.rates = Rates()
 
@@ -142,8 +145,8 @@ class Doorkeeper:
         if key is not None and self.scope not in key.scopes:
             raise Refused(403, "wrong_scope", f"This key is not for {self.scope}.")
         name = key.name if key else ""
-        wait_s = self.rates.wait_s(name, (key and key.rate_per_minute) or self.door.rate_per_minute, time.monotonic())
-        if wait_s:
+        rate = (key and key.rate_per_minute) or self.door.rate_per_minute
+        if self.is_counted and (wait_s := self.rates.wait_s(name, rate, time.monotonic())):
             after = str(int(wait_s) + 1)
             raise Refused(
                 429,

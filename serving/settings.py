@@ -52,24 +52,12 @@ class History(BaseModel):
     """Rows and pictures are deleted once they are older; 0 keeps them."""
 
 
-class Settings(BaseModel):
+class Common(BaseModel):
     """What every application is started with."""
 
     model_config = ConfigDict(extra="forbid")
 
     door: Door = Door()
-    api_replicas: int = Field(1, ge=1)
-    """Copies of the API itself, which has no model."""
-    replicas: Replicas = Replicas()
-    history: History = History()
-
-    def api_options(self) -> dict[str, Any]:
-        """Return the options of the deployment that has the API; it waits more than it computes."""
-        return {
-            "num_replicas": self.api_replicas,
-            "max_ongoing_requests": 128,
-            "ray_actor_options": {"num_cpus": 0.1},
-        }
 
     def from_environment(self, prefix: str) -> Self:
         """Return them with what the environment says: GENCV_SPOOF_REPLICAS__MAX=4 is `replicas.max` of /spoof.
@@ -87,6 +75,23 @@ class Settings(BaseModel):
                     raise BadInput(f"${name} names no setting; {prefix}FIELD or {prefix}GROUP__FIELD are accepted.")
                 place[last] = value_of(text)
         return type(self).model_validate(values)
+
+
+class Settings(Common):
+    """What an application with models is started with."""
+
+    api_replicas: int = Field(1, ge=1)
+    """Copies of the API itself, which has no model."""
+    replicas: Replicas = Replicas()
+    history: History = History()
+
+    def api_options(self) -> dict[str, Any]:
+        """Return the options of the deployment that has the API; it waits more than it computes."""
+        return {
+            "num_replicas": self.api_replicas,
+            "max_ongoing_requests": 128,
+            "ray_actor_options": {"num_cpus": 0.1},
+        }
 
 
 def value_of(text: str) -> Any:
