@@ -8,7 +8,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from serving.settings import Settings
+from serving.settings import Common
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,7 +51,7 @@ def test_serve_and_our_settings_accept_the_applications(place: str) -> None:
     for application in config["applications"]:
         module, _, name = application["import_path"].partition(":")
         settings = get_type_hints(getattr(import_module(module), name))["args"]
-        assert issubclass(settings, Settings)
+        assert issubclass(settings, Common)
         made = settings(**application["args"])
         if config["http_options"]["host"] != "127.0.0.1":
             assert made.door.keys_path, "open to others, and without keys"

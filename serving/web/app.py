@@ -52,5 +52,5 @@ class Web:
 def build(args: WebSettings) -> Application:
     """Return the application for Serve, as serving/config.yaml names it."""
     settings = args.from_environment("GENCV_WEB_")
-    options = {"max_ongoing_requests": 256, "ray_actor_options": {"num_cpus": 0.1}}
+    options: dict[str, Any] = {"max_ongoing_requests": 256, "ray_actor_options": {"num_cpus": 0.1}}
     return serve.deployment(name="web", **options)(Web).bind(settings)

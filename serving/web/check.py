@@ -16,7 +16,8 @@ def tab(endpoints: Endpoints) -> None:
             raise gr.Error("Give a picture first.")
         files = {"image": ("picture", Path(path).read_bytes())}
         found = await endpoints.ask(asker, "POST", "/spoof/v1/check", files=files)
-        return found["results"][0]
+        result: dict[str, Any] = found["results"][0]
+        return result
 
     with gr.Row():
         with gr.Column():

@@ -45,7 +45,7 @@ class Endpoints:
     async def events(
         self, asker: gr.Request, method: str, path: str, **content: Any
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Give the events of a stream, each as the dict of its `data`; who stops listening has left. Raises gr.Error."""
+        """Give the `data` of each event of a stream; who stops listening has left. Raises gr.Error."""
         try:
             async with self.client.stream(method, path, headers=key_of(asker), **content) as answer:
                 if answer.is_error:

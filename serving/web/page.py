@@ -25,7 +25,8 @@ TABS = {"Check": check, "Search": search, "Create": create, "Mockup": mockup, "H
 
 def build_page(endpoints: Endpoints) -> gr.Blocks:
     """Return the page. Files that people upload are deleted after an hour."""
-    with gr.Blocks(title="gencv", analytics_enabled=False, delete_cache=(HOUR_S, HOUR_S)) as page:
+    page: gr.Blocks = gr.Blocks(title="gencv", analytics_enabled=False, delete_cache=(HOUR_S, HOUR_S))
+    with page:
         gr.HTML("<h1>gencv</h1><p>Is it genuine, where is it, and make me one.</p>", elem_id="head")
         with gr.Tabs():
             for name, room in TABS.items():
