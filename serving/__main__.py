@@ -1,12 +1,14 @@
 """Serve everything of serving/config.yaml on this machine: `make serve`, or `python -m serving [CONFIG]`.
 
-It connects to a running Ray, or starts one, prints the addresses once all answer, and stops with Ctrl-C. On a cluster
-`serve deploy serving/config.yaml` does the same and leaves it running (docs/operations.md).
+It connects to a running Ray, or starts one, prints the addresses once all answer, and stops with Ctrl-C or SIGTERM. On
+a cluster `serve deploy serving/config.yaml` does the same and leaves it running (docs/operations.md).
 """
 
 import logging
+import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -31,6 +33,7 @@ def main(path: Path = CONFIG) -> None:
     targets = [target_of(one) for one in config["applications"]]  # before Ray, as most mistakes are found here
     http = HTTPOptions(**config["http_options"])
     ray.init(log_to_driver=False, logging_level=logging.WARNING)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # after Ray, whose own would abort
     serve.start(proxy_location=config["proxy_location"], http_options=http, logging_config=config["logging_config"])
     try:
         serve.run_many(targets)
@@ -38,18 +41,24 @@ def main(path: Path = CONFIG) -> None:
             one["name"]: f"http://{http.host}:{http.port}{one['route_prefix'].rstrip('/')}"
             for one in config["applications"]
         }
-        for place in places.values():  # which loads the models
-            with urlopen(f"{place}/readyz"):
-                pass
+        with ThreadPoolExecutor(len(places)) as pool:  # which loads the models, side by side
+            list(pool.map(ready, places.values()))
         print(f"Serving after {time.monotonic() - began:.0f} s; Ctrl-C stops it.")
-        for name, place in places.items():
-            print(f"  {name:<10} {place}/docs")
+        for one in config["applications"]:
+            is_page = one["route_prefix"] == "/"
+            print(f"  {one['name']:<10} {places[one['name']]}/{'' if is_page else 'docs'}")
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
         pass
     finally:
         serve.shutdown()
+
+
+def ready(place: str) -> None:
+    """Wait until an application has loaded its models. Raises HTTPError where it cannot."""
+    with urlopen(f"{place}/readyz"):
+        pass
 
 
 def target_of(application: dict[str, Any]) -> RunTarget:
