@@ -17,12 +17,13 @@ from typing import Any
 from gencv.core import storage, tables
 from gencv.core.errors import BadInput, NotSupported, UnknownName
 from gencv.datasets.starter import photograph_at
+from gencv.mockup.making import ARTS
 from gencv.mockup.render import FITS
 from gencv.mockup.scenes import Scene, scene_of
 from gencv.mockup.template import Template
 from gencv.mockup.templates import TEMPLATES, template_of
 from gencv.pipelines import cluster
-from gencv.pipelines.mockup import ARTS, Catalogue, bytes_of, make_mockups
+from gencv.pipelines.mockup import Catalogue, bytes_of, make_mockups
 from gencv.pipelines.products import products_in
 from gencv.plots.mockup import figures_of, mockup_report
 from gencv.provenance import identity

@@ -1,5 +1,6 @@
 """Call a deployment from another, and try again where a replica died under the call."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,11 +25,20 @@ async def call(handle: Any, method: str, *args: Any, **options: Any) -> Any:
     for left in reversed(range(MAX_TRIES)):
         try:
             with plain_errors():
-                return await getattr(chosen, method).remote(*args)
+                return await answer_of(getattr(chosen, method).remote(*args))
         except RayActorError:
             if not left:
                 raise
     raise AssertionError
+
+
+async def answer_of(response: Any) -> Any:
+    """Wait for an answer; who is cancelled while he waits cancels the work for it."""
+    try:
+        return await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
 
 
 async def stream(handle: Any, method: str, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:

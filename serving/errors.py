@@ -26,10 +26,12 @@ from gencv.core.errors import (
     Gone,
     HistoryUnavailable,
     InUse,
+    KeyReused,
     ModelUnavailable,
     NotFound,
     NotSupported,
     OutOfMemory,
+    QueueFull,
     UnknownName,
 )
 
@@ -83,6 +85,8 @@ STATUSES: dict[type[GencvError], tuple[int, str]] = {
     NotFound: (404, "not_found"),
     Gone: (410, "gone"),
     InUse: (503, "in_use"),
+    KeyReused: (409, "idempotency_mismatch"),
+    QueueFull: (429, "busy"),
     BadInput: (400, "bad_input"),
     NotSupported: (400, "not_supported"),
     ContentFiltered: (400, "moderation_blocked"),
@@ -94,7 +98,7 @@ STATUSES: dict[type[GencvError], tuple[int, str]] = {
 }
 """Status and code of every error that a request can meet; the first class that fits."""
 
-RETRY_AFTER_S = {"in_use": "5"}
+RETRY_AFTER_S = {"in_use": "5", "busy": "30"}
 """After which errors the same request may come again, and when."""
 
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -116,6 +120,15 @@ def body(status: int, code: str, message: str, param: str | None = None) -> dict
     """Return the one shape of an error."""
     kind = TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": kind, "code": code, "param": param}}
+
+
+def told(error: Exception) -> dict[str, Any]:
+    """Return an error in the one shape where no status can go with it any more: in a stream, or of a job."""
+    if isinstance(error, GencvError):
+        status, code = status_of(error)
+        return body(status, code, str(error), error.param if isinstance(error, Refused) else None)
+    log.exception("what was promised failed", exc_info=error)
+    return body(500, "failed", "Something went wrong here; the log has more.")
 
 
 def answer(error: GencvError) -> JSONResponse:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
@@ -10,10 +9,8 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from gencv.core.errors import BadImage, GencvError
 from serving import errors
 
-log = logging.getLogger("ray.serve")
 DONE = b"data: [DONE]\n\n"
 """What ends a stream of OpenAI's."""
 
@@ -46,13 +43,7 @@ def comment(text: str) -> bytes:
 
 def failed(error: Exception) -> bytes:
     """Return the event of an error after the stream has begun: its status was 200, and cannot be another any more."""
-    if isinstance(error, BadImage | GencvError):
-        status, code = errors.status_of(error)
-        body = errors.body(status, code, str(error), error.param if isinstance(error, errors.Refused) else None)
-    else:
-        log.exception("a stream failed", exc_info=error)
-        body = errors.body(500, "failed", "Something went wrong here; the log has more.")
-    return f"data: {json.dumps(body)}\n\n".encode()
+    return f"data: {json.dumps(errors.told(error))}\n\n".encode()
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Any]) -> Any:

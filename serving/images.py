@@ -1,7 +1,7 @@
 """OpenAI's Images API on the wire: what requests say, what answers look like, and what is told of each picture."""
 
 import base64
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from starlette.datastructures import FormData
@@ -9,16 +9,31 @@ from starlette.requests import Request
 
 from gencv.core.errors import ContentFiltered
 from gencv.services.orders import Accepted, Painted
+from serving import errors, pictures
+from serving.requests import validated
 
 
 def as_list(given: Any) -> Any:
     return given if isinstance(given, list) else [given]
 
 
-class Asked(BaseModel):
-    """What a request may say, however it begins."""
+Share = Annotated[float, Field(ge=0, le=1)]
+Scale = Annotated[float, Field(ge=0)]
+
+
+class Said(BaseModel):
+    """Fields that are known; another one is refused, and a null is one that was left out."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def without_nulls(cls, given: Any) -> Any:
+        return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
+
+
+class Asked(Said):
+    """What a request may say, however it begins."""
 
     model: str = ""
     """A name that /models lists."""
@@ -49,12 +64,6 @@ class Asked(BaseModel):
     user: str = Field("", max_length=512)
     safety_identifier: str = Field("", max_length=512)
 
-    @model_validator(mode="before")
-    @classmethod
-    def without_nulls(cls, given: Any) -> Any:
-        """A null is a field that was left out."""
-        return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
-
 
 class Generation(Asked):
     """What /images/generations takes."""
@@ -81,15 +90,57 @@ class Variation(Asked):
     strength: float | None = Field(None, ge=0, le=1)
 
 
-class Verification(BaseModel):
-    """What /provenance/verify takes beside `image`: nothing."""
+class Axes(Said):
+    """What a sweep goes over, beside all that a generation or an edit says; a value stands for a list of one."""
 
-    model_config = ConfigDict(extra="forbid")
+    strength: Annotated[list[Share], BeforeValidator(as_list)] | None = Field(None, min_length=1)
+    guidance_scale: Annotated[list[Scale], BeforeValidator(as_list)] | None = Field(None, min_length=1)
+    seed: Annotated[list[int], BeforeValidator(as_list)] | None = Field(None, min_length=1)
+
+
+class Mockup(Said):
+    """What /mockups takes beside `product`."""
+
+    template: str = ""
+    scene: str = ""
+    """Of the two one: a name that GET /mockups lists."""
+    fit: Literal["cover", "contain"] = "cover"
+    art: Literal["photo", "cutout"] = "photo"
+    """How a template is printed on, and with what."""
+    seed: int = Field(0, ge=0, lt=2**63 - 2)
+    """Of a scene's first try."""
+    model: str = ""
+    """Who paints a scene: a name that /models lists."""
+    output_format: Literal["png", "jpeg", "webp"] = "png"
+    output_compression: int = Field(90, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def names_one(self) -> Self:
+        if bool(self.template) == bool(self.scene):
+            raise ValueError("give template or scene, one of them")
+        others = {"fit", "art"} if self.scene else {"seed"}
+        if wrong := sorted(self.model_fields_set & others):
+            raise ValueError(f"{wrong[0]} says nothing of a {'scene' if self.scene else 'template'}; leave it out")
+        return self
+
+
+class Verification(Said):
+    """What /provenance/verify takes beside `image`: nothing."""
 
 
 def media_type(request: Request) -> str:
     """Return the type of a request's body, without its parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_form(request: Request, model: type[Any], *names: str) -> tuple[Any, dict[str, bytes]]:
+    """Return what a form says, and its files by their names, of which the first must be there. Raises Refused."""
+    if media_type(request) != "multipart/form-data":
+        raise errors.Refused(415, "unsupported_media_type", "Send multipart/form-data.")
+    async with request.form(max_files=4) as form:
+        given = [name for name in names if name == names[0] or name in form]
+        files = {name: (await pictures.from_form(form, name, 1))[0][1] for name in given}
+        return validated(model, texts_of(form, *names)), files
 
 
 def texts_of(form: FormData, *files: str) -> dict[str, Any]:
@@ -150,5 +201,5 @@ def body_of(model: type[BaseModel], *files: str) -> dict[str, Any]:
     schema["properties"] = schema.get("properties", {}) | {
         name: {"type": "string", "format": "binary"} for name in files
     }
-    schema["required"] = [*schema.get("required", []), "image"]
+    schema["required"] = [*schema.get("required", []), files[0]]
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}

@@ -1,9 +1,10 @@
 """Things that tests make: pictures, manifests, and an encoder that a person can predict."""
 
+import asyncio
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from gencv.core import storage, tables
 from gencv.core.calibrator import Calibrator
-from gencv.core.contracts import CONTENT_FILTERED, Picture, Recipe
+from gencv.core.contracts import CONTENT_FILTERED, DONE, Picture, Recipe
 from gencv.core.embeddings import SPACE, VECTORS, Space, vector_column, vector_schema
 from gencv.core.errors import BadInput
 from gencv.core.manifest import SCHEMA, Manifest
@@ -23,6 +24,9 @@ from gencv.core.record import Split, picture_id
 from gencv.images.decode import decode
 from gencv.images.degrade import encode_png
 from gencv.images.transform import Transform
+from gencv.mockup.fidelity import Fidelity
+from gencv.mockup.making import Made
+from gencv.services.orders import Accepted, Event, MockupOrder, Order, Painted, Stepped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -339,3 +343,64 @@ class MemoryIndex:
         best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:k]
         kinds = pa.schema([("id", pa.string()), ("score", pa.float32())])
         return pa.table({"id": [name for name, _ in best], "score": [score for _, score in best]}, kinds)
+
+
+class FakePainters:
+    """Painters that give a small PNG for each recipe, as many as `may` lets them.
+
+    refuses: what `check` raises. fails: raised one by one in place of the next pictures. hides: seeds of pictures that
+    are not shown.
+    """
+
+    def __init__(self, may: int = 1_000, *, refuses: Exception | None = None, hides: Sequence[int] = ()) -> None:
+        self.may = asyncio.Semaphore(may)
+        self.refuses, self.hides = refuses, hides
+        self.fails: list[Exception] = []
+        self.checked: list[Any] = []
+        self.orders: list[Any] = []
+        self.seeds: list[int] = []
+        self.at_work = 0
+
+    async def check(self, model: str, order: Any) -> None:
+        self.checked.append(order)
+        await asyncio.sleep(0)
+        if self.refuses:
+            raise self.refuses
+
+    async def paint(self, model: str, order: Order) -> AsyncGenerator[Event, None]:
+        self.orders.append(order)
+        self.at_work += 1
+        try:
+            yield Accepted(0, None, 64, 64, 1)
+            for place, recipe in enumerate(order.recipes):
+                yield Stepped(2 * place + 1, 2 * len(order.recipes))
+                await self.may.acquire()
+                if self.fails:
+                    raise self.fails.pop(0)
+                self.seeds.append(recipe.seed)
+                hidden = recipe.seed in self.hides
+                reason, notes = (CONTENT_FILTERED, ("Not shown.",)) if hidden else (DONE, ())
+                yield Painted(place, recipe, recipe.digest(), reason, None if hidden else png(recipe.seed), notes)
+        finally:
+            self.at_work -= 1
+
+    async def mockup(self, model: str, order: MockupOrder) -> Made:
+        self.orders.append(order)
+        self.at_work += 1
+        try:
+            await self.may.acquire()
+        finally:
+            self.at_work -= 1
+        return Made(
+            png(order.seed), Fidelity(halo=0.5), {"width": 16, "height": 16, "watermarked": False, "cut": "key"}
+        )
+
+    async def verify(self, data: bytes) -> dict[str, Any]:
+        return {}
+
+    async def ready(self) -> dict[str, Any]:
+        return {}
+
+
+def png(seed: int) -> bytes:
+    return encode_png(picture(seed, 16, 16))

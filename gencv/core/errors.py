@@ -8,6 +8,7 @@
     │   ├── NotFound          a picture that an index does not hold
     │   ├── Gone              a version of an index that was there once
     │   ├── InUse             an index that another writer is at; the same again later
+    │   ├── KeyReused         a key by which something else was asked for before
     │   └── RunConflict       --out holds a run that was made in another way
     ├── ModelUnavailable      weights that cannot be had here, and the folder to put them in
     ├── BrokenBundle          a detector bundle that is incomplete or does not give its golden scores
@@ -16,6 +17,7 @@
     ├── TrainingFailed        a training that cannot go on; its last good checkpoint is kept
     ├── NotSupported          this encoder or detector cannot do that
     ├── ContentFiltered       a picture that a painter does not show, for what it is asked for or what came of it
+    ├── QueueFull             as much work waits as may; the same again later
     ├── OutOfMemory           a picture that does not fit into memory, alone and in tiles
     ├── TooManyBad            more pictures failed than --max-bad-fraction allows
     ├── NotReproduced         figures of a finished run that do not follow from its tables; exit code 1
@@ -96,6 +98,10 @@ class InUse(BadInput):
     """An index that another writer is changing; the same may be tried again."""
 
 
+class KeyReused(BadInput):
+    """A key that makes a request safe to repeat, and came with another request before."""
+
+
 class RunConflict(BadInput):
     """The output folder holds a run that was made in another way."""
 
@@ -126,6 +132,10 @@ class NotSupported(GencvError):
 
 class ContentFiltered(GencvError):
     """A picture that a painter refused to paint, or painted and does not show."""
+
+
+class QueueFull(GencvError):
+    """As much work waits as may; the same may be tried again."""
 
 
 class OutOfMemory(GencvError):

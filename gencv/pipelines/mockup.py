@@ -6,7 +6,7 @@ identity that is of no use, ends the run instead: such a row would never be trie
 on CPUs; scenes by `infer`, in an actor that holds the painter.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from gencv.core import storage, tables
-from gencv.core.contracts import DONE, Painter
+from gencv.core.contracts import Painter
 from gencv.core.errors import BadInput, GencvError
 from gencv.core.manifest import read_checked
-from gencv.images.decode import decode_layer
-from gencv.mockup.cutout import cut_out
-from gencv.mockup.render import render
-from gencv.mockup.scene import make_scene
+from gencv.mockup.making import Art, attempt, cutout_of, photo_of, print_on, put_into
 from gencv.mockup.scenes import Scene
-from gencv.mockup.template import Template
 from gencv.mockup.templates import template_of
-from gencv.pipelines.made import PICTURES_SCHEMA, SCENE, TEMPLATE, Made, attempt, stamped, told_of, versions, write
+from gencv.pipelines.made import PICTURES_SCHEMA, SCENE, TEMPLATE, told_of, write
 from gencv.pipelines.parts import InferPart, PartWork, map_parts
 from gencv.provenance import identity
-from gencv.provenance.parameters import Parameters, SourceType
 
 if TYPE_CHECKING:  # brings torch and diffusers, which prints never need
     from gencv.diffusion.painter import DiffusionPainter
@@ -37,8 +32,6 @@ PREPARED_SCHEMA = pa.schema(
     [*PICTURES_SCHEMA, ("layer", pa.binary()), ("layer_px", pa.list_(pa.int32())), ("file", pa.binary())]
 )
 """Rows of scenes wait for a painter; one of them brings the product's layer and its file."""
-ARTS = ("photo", "cutout")
-"""What of a product is printed: its photograph, or itself without the background."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,24 +66,6 @@ def _loaded(name: str, device: str, speed: str) -> "DiffusionPainter":
 
 
 @dataclass(frozen=True)
-class Art:
-    """A product, uint8 RGB [H, W, 3] or RGBA, its file, and how it was cut out ("" if it was not)."""
-
-    image: np.ndarray
-    file: bytes
-    cut: str = ""
-
-
-def photo_of(file: bytes) -> Art:
-    return Art(decode_layer(file), file)
-
-
-def cutout_of(photo: Art) -> Art:
-    found = cut_out(photo.image)
-    return Art(found.layer(), photo.file, found.method)
-
-
-@dataclass(frozen=True)
 class MakeMockups:
     """Part number -> rows of the product of that number: PICTURES_SCHEMA, or PREPARED_SCHEMA where scenes wait."""
 
@@ -106,7 +81,8 @@ class MakeMockups:
         cutout = attempt(cutout_of, photo) if scenes or is_cut else photo
         rows = []
         for template in templates:
-            made = attempt(partial(self.print_on, template), cutout if is_cut else photo)
+            print_it = partial(print_on, template, fit=self.catalogue.fit, art=self.catalogue.art)
+            made = attempt(print_it, cutout if is_cut else photo)
             rows.append(write(self.out, named(product["product"], template.name, TEMPLATE), made))
         found = told_of(cutout) if isinstance(cutout, GencvError) else {"cut": cutout.cut}
         for scene in scenes:
@@ -114,20 +90,6 @@ class MakeMockups:
         if scenes and isinstance(cutout, Art):
             rows[-1] |= {"layer": cutout.image.tobytes(), "layer_px": cutout.image.shape, "file": cutout.file}
         return pa.Table.from_pylist(rows, PREPARED_SCHEMA if scenes else PICTURES_SCHEMA)
-
-    def print_on(self, template: Template, art: Art) -> Made:
-        picture, fidelity = render(template, art.image, fit=self.catalogue.fit)
-        parameters = Parameters(
-            versions=versions("gencv"),
-            extras={
-                "template": template.name,
-                "template_digest": template.digest(),
-                "fit": self.catalogue.fit,
-                "art": self.catalogue.art,
-            },
-        )
-        made = stamped(picture, parameters, SourceType.COMPOSITE, fidelity, product=art.file)
-        return replace(made, facts=made.facts | {"cut": art.cut})
 
 
 @dataclass(frozen=True)
@@ -142,33 +104,15 @@ class PaintScenes:
 
     def __call__(self, part: pa.Table) -> pa.Table:
         scenes = {scene.name: scene for scene in self.catalogue.scenes}
+        computed = {name: getattr(self.catalogue, name) for name in ("device", "speed", "threads")}
+        put = partial(put_into, painter=self.painter, seed=self.catalogue.seed, weights=self.weights, computed=computed)
         rows = part.to_pylist()
         layer = next((layer_in(row) for row in rows if row["layer"] is not None), None)
         for place, row in enumerate(rows):
             if layer and row["kind"] == SCENE:
-                made = attempt(partial(self.put_into, scenes[row["template"]]), layer)
+                made = attempt(partial(put, scenes[row["template"]]), layer)
                 rows[place] = write(self.out, row, made)
         return pa.Table.from_pylist(rows, PICTURES_SCHEMA)
-
-    def put_into(self, scene: Scene, layer: Art) -> Made:
-        picture, fidelity, facts = make_scene(layer.image, scene, self.painter, seed=self.catalogue.seed)
-        recipe = facts.recipe
-        parameters = Parameters(
-            **recipe.to_dict() | {"model": self.painter.name},
-            model_digest=self.weights,
-            versions=versions("gencv", "diffusers", "torch"),
-            extras={
-                "scene": scene.to_dict(),
-                "painted_px": [recipe.width, recipe.height],
-                "tries": facts.tries,
-                "device": self.catalogue.device,
-                "speed": self.catalogue.speed,
-                "threads": self.catalogue.threads,
-            },
-        )
-        made = stamped(picture, parameters, SourceType.PART_GENERATED, fidelity, product=layer.file, keep=facts.keep)
-        told = {"finish_reason": DONE, "notes": "\n".join(facts.notes), "seed": recipe.seed, "tries": facts.tries}
-        return replace(made, facts=made.facts | told)
 
 
 def named(product: str, name: str, kind: str) -> dict[str, Any]:
@@ -177,7 +121,7 @@ def named(product: str, name: str, kind: str) -> dict[str, Any]:
 
 def layer_in(row: dict[str, Any]) -> Art:
     """Return the layer that a row of PREPARED_SCHEMA brings."""
-    return Art(np.frombuffer(row["layer"], np.uint8).reshape(row["layer_px"]), row["file"])
+    return Art(np.frombuffer(row["layer"], np.uint8).reshape(row["layer_px"]), row["file"], row["cut"])
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,22 @@ def sheets(rows: list[dict[str, Any]], axes: dict[str, list[Any]], folder: str) 
     return found
 
 
+def contact_sheet(rows: list[dict[str, Any]], axes: dict[str, list[Any]], folder: str) -> bytes:
+    """Return all pictures of a sweep on one sheet: columns are the last axis, rows all that the others say.
+
+    rows: recipes by their fields, in the sweep's order, each with a `path` from `folder`, None where there is none.
+    """
+    *outer, last = axes or {"seed": [row["seed"] for row in rows]}
+    columns = len(axes.get(last, rows))
+    if columns > MAX_COLUMNS:
+        return draw_sheet([(tile_of(row, folder).image, caption(row, axes)) for row in rows])
+    lines = [rows[at : at + columns] for at in range(0, len(rows), columns)]
+    said = [", ".join(f"{word(name)} {label(line[0][name], name)}" for name in outer) for line in lines]
+    tops = [label(row[last], last) for row in lines[0]]
+    cells = [[tile_of(row, folder) for row in line] for line in lines]
+    return draw_grid(cells, (" and ".join(map(word, outer)), word(last)), (said, tops))
+
+
 def of_parents(rows: list[dict[str, Any]], axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Return the axes, with the parent in place of what follows from it, as seeds and captions of a manifest do."""
     of_each: dict[Any, list[dict[str, Any]]] = {}

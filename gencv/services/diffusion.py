@@ -36,8 +36,9 @@ from gencv.provenance.watermark import MIN_SIDE_PX
 from gencv.services.orders import Accepted, Event, Order, Painted, Partial, Stepped
 
 log = logging.getLogger(__name__)
-Listen = Callable[[Event | Exception | None], None]
-"""Told what happens: events, or an error; None once all is told."""
+Told = Event | Picture | Exception | None
+"""What happens: events, or an error; None once all is told, or there is nobody to tell it any more."""
+Listen = Callable[[Told], None]
 PACE_KEPT = 0.8
 """Share of the pace so far in the next estimate of it."""
 
@@ -55,8 +56,10 @@ class Work:
     listen: Listen
     gone: threading.Event
     """Set by a caller that left."""
-    num_calls: int
+    num_calls: list[int]
     """Questions to the UNet for each picture."""
+    is_bare: bool = False
+    """Whether `Picture`s are wanted as they were painted, and no files of them."""
     calls_done: int = 0
     """Of whole batches."""
     unfinished: int = field(init=False)
@@ -69,7 +72,7 @@ class Work:
         """What a picture must have in common with those of its batch."""
         return batch_key(self.recipes[place]), self.how.mask, None if self.mask is None else self.mask.tobytes()
 
-    def tell(self, event: Event | Exception | None) -> None:
+    def tell(self, event: Told) -> None:
         if self.is_over:
             return
         self.is_over = event is None or isinstance(event, Exception)
@@ -110,9 +113,9 @@ class Studio:
 
     async def events(self, order: Order) -> AsyncGenerator[Event, None]:
         """Give what happens to an order; who stops listening has left. Raises what `accept` raises, and OutOfMemory."""
-        loop, told, gone = asyncio.get_running_loop(), asyncio.Queue[Event | Exception | None](), threading.Event()
+        loop, told, gone = asyncio.get_running_loop(), asyncio.Queue[Any](), threading.Event()
 
-        def listen(event: Event | Exception | None) -> None:
+        def listen(event: Told) -> None:
             if not gone.is_set():  # nor is there, perhaps, a loop any more
                 loop.call_soon_threadsafe(told.put_nowait, event)
 
@@ -131,6 +134,22 @@ class Studio:
         listen: told from other threads. gone: set where nobody wants the pictures any more.
         Raises BadInput or BadImage for what cannot be, ContentFiltered where no prompt of it is painted.
         """
+        self._wait(self._checked(order, listen, gone or threading.Event()))
+
+    def check(self, order: Order) -> None:
+        """Raise what `accept` would, without any work."""
+        self._checked(order, lambda event: None, threading.Event())
+
+    def share(
+        self, recipes: Sequence[Recipe], init: np.ndarray, mask: np.ndarray, listen: Listen, gone: threading.Event
+    ) -> None:
+        """Let recipes wait among all orders; their pictures are told bare, as they were painted. Raises BadInput."""
+        whole = self.painter.complete(recipes, init=init, mask=mask)
+        calls = [num_calls(self.painter.pipeline, recipe) for recipe in whole]
+        order = Order(recipes=tuple(recipes))
+        self._wait(Work(order, whole, init, mask, self.how, listen, gone, calls, is_bare=True))
+
+    def _checked(self, order: Order, listen: Listen, gone: threading.Event) -> Work:
         if (words := [denied(recipe.prompt) for recipe in order.recipes]) and all(words):
             raise ContentFiltered(f"Not painted: the prompt asks for {words[0]!r}.")
         side = self.painter.size_px
@@ -146,12 +165,14 @@ class Studio:
         how = replace(
             self.how, format=order.format, quality=order.quality, mask=picture_id(order.mask) if order.mask else ""
         )
-        calls = num_calls(self.painter.pipeline, recipes[0])
-        work = Work(order, recipes, init, mask, how, listen, gone or threading.Event(), calls)
-        tokens = sum(self.painter.prompts.count(recipe.prompt) for recipe in recipes)
+        calls = [num_calls(self.painter.pipeline, recipe) for recipe in recipes]
+        return Work(order, recipes, init, mask, how, listen, gone, calls)
+
+    def _wait(self, work: Work) -> None:
+        tokens = sum(self.painter.prompts.count(recipe.prompt) for recipe in work.recipes)
+        size = work.recipes[0].width, work.recipes[0].height
         with self.lock:
             ahead = [*self.painting, *self.waiting]
-            size = recipes[0].width, recipes[0].height
             work.tell(Accepted(len(ahead), self._eta_s([*ahead, *rows_of(work)]), *size, tokens))
             self.waiting += rows_of(work)
             if self.worker is None:
@@ -179,7 +200,7 @@ class Studio:
         return read_start(order.init, order.mask, (recipe.width, recipe.height))
 
     def _eta_s(self, rows: Sequence[Row]) -> float | None:
-        return None if self.call_s is None else self.call_s * sum(work.num_calls for work, _ in rows)
+        return None if self.call_s is None else self.call_s * calls_of(rows)
 
     def _work(self) -> None:
         while rows := self._next():
@@ -189,7 +210,10 @@ class Studio:
     def _next(self) -> list[Row]:
         """Take the picture that waits the longest and what can share its batch; none ends the thread."""
         with self.lock:
-            self.waiting = [(work, place) for work, place in self.waiting if not (work.gone.is_set() or work.is_over)]
+            for work, _ in self.waiting:
+                if work.gone.is_set():
+                    work.tell(None)
+            self.waiting = [(work, place) for work, place in self.waiting if wants(work)]
             if self.waiting:
                 first, place = self.waiting[0]
                 key, room = first.key(place), self.painter.batch_size
@@ -216,7 +240,7 @@ class Studio:
             for work in works:
                 self.finishers.submit(work.tell, error)
             return
-        pace = (time.monotonic() - began) / (len(rows) * rows[0][0].num_calls)
+        pace = (time.monotonic() - began) / calls_of(rows)
         if not all(work.gone.is_set() for work, _ in rows):
             self.call_s = pace if self.call_s is None else PACE_KEPT * self.call_s + (1 - PACE_KEPT) * pace
 
@@ -232,16 +256,20 @@ class Studio:
             cancelled=lambda: all(work.gone.is_set() for work, _ in rows),
             on_latents=self._previews(rows) if any(work.order.num_partials for work, _ in rows) else None,
         )
+        made = 0
         for (work, place), picture in zip(rows, pictures, strict=False):  # fewer where all callers left
             self.finishers.submit(self._finish, work, place, picture, threads)
-        for work, count in counted(rows):
-            work.calls_done += count * work.num_calls
+            made += 1
+        for work, _ in rows[made:]:
+            self.finishers.submit(work.tell, None)
+        for work, place in rows:
+            work.calls_done += work.num_calls[place]
 
     def _step(self, rows: list[Row], done: int, total: int) -> None:
-        for work, count in counted(rows):
+        for work, places in shares_of(rows):
             if work.order.tells_steps:
-                so_far = work.calls_done + done * count * work.num_calls // total
-                work.tell(Stepped(so_far, len(work.recipes) * work.num_calls))
+                so_far = work.calls_done + done * sum(work.num_calls[place] for place in places) // total
+                work.tell(Stepped(so_far, sum(work.num_calls)))
 
     def _previews(self, rows: list[Row]) -> Callable[[list[int], torch.Tensor], None]:
         """Return what looks at the latents of a batch, and shows them where an order is to be shown some."""
@@ -250,9 +278,7 @@ class Studio:
         def look(places: list[int], latents: torch.Tensor) -> None:
             asked.update(places)
             due = [
-                number
-                for number, row in enumerate(places)
-                if asked[row] in moments(rows[row][0]) and wants(rows[row][0])
+                number for number, row in enumerate(places) if asked[row] in moments(*rows[row]) and wants(rows[row][0])
             ]
             if not due:
                 return
@@ -260,10 +286,12 @@ class Studio:
                 images = self.painter.preview(latents[due])
             except (GencvError, MemoryError, RuntimeError):  # a picture that is not shown is no harm
                 return
-            for number, image in zip(due, images, strict=True):
-                row = places[number]
+            for at, image in zip(due, images, strict=True):
+                row = places[at]
                 work, place = rows[row]
-                self.finishers.submit(self._show, work, place, image, moments(work).index(asked[row]), asked[row])
+                self.finishers.submit(
+                    self._show, work, place, image, moments(work, place).index(asked[row]), asked[row]
+                )
 
         return look
 
@@ -274,21 +302,16 @@ class Studio:
         if work.mask is not None and work.init is not None:
             image = np.where(work.mask[..., None], image, work.init)
         stated = parameters_of(Picture(image, work.recipes[place]), work.how, weights=self.weights, init_id=began(work))
-        stated = replace(stated, extras=stated.extras | {"unfinished": f"{calls} of {work.num_calls}"})
+        stated = replace(stated, extras=stated.extras | {"unfinished": f"{calls} of {work.num_calls[place]}"})
         work.tell(Partial(place, number, to_file(image, stated, work.how, mask=work.mask, credentials=False)))
 
     def _finish(self, work: Work, place: int, picture: Picture, threads: int) -> None:
         """Stamp and hand on a picture."""
         if not wants(work):
+            work.tell(None)
             return
         try:
-            data = None
-            if picture.image is not None:
-                how = replace(work.how, threads=threads)
-                stated = parameters_of(picture, how, weights=self.weights, init_id=began(work))
-                data = to_file(picture.image, stated, how, mask=work.mask, ingredient=known(work.order.init))
-            recipe = picture.recipe
-            work.tell(Painted(place, recipe, recipe.digest(), picture.finish_reason, data, picture.notes))
+            work.tell(picture if work.is_bare else self._stamped(work, place, picture, threads))
         except Exception as error:
             if not isinstance(error, GencvError):
                 log.exception("a picture could not be stamped")
@@ -296,6 +319,15 @@ class Studio:
         work.unfinished -= 1
         if not work.unfinished:
             work.tell(None)
+
+    def _stamped(self, work: Work, place: int, picture: Picture, threads: int) -> Painted:
+        data = None
+        if picture.image is not None:
+            how = replace(work.how, threads=threads)
+            stated = parameters_of(picture, how, weights=self.weights, init_id=began(work))
+            data = to_file(picture.image, stated, how, mask=work.mask, ingredient=known(work.order.init))
+        recipe = picture.recipe
+        return Painted(place, recipe, recipe.digest(), picture.finish_reason, data, picture.notes)
 
 
 def open_studio(
@@ -317,17 +349,21 @@ def rows_of(work: Work) -> list[Row]:
     return [(work, place) for place in range(len(work.recipes))]
 
 
-def counted(rows: Sequence[Row]) -> list[tuple[Work, int]]:
-    """Return the orders in a batch, and how many of its pictures are each one's."""
+def calls_of(rows: Sequence[Row]) -> int:
+    """Count the questions to the UNet that some pictures take."""
+    return sum(work.num_calls[place] for work, place in rows)
+
+
+def shares_of(rows: Sequence[Row]) -> list[tuple[Work, list[int]]]:
+    """Return the orders in a batch, and the places of each one's pictures."""
     found = {id(work): work for work, _ in rows}
-    counts = Counter(id(work) for work, _ in rows)
-    return [(work, counts[key]) for key, work in found.items()]
+    return [(one, [place for work, place in rows if work is one]) for one in found.values()]
 
 
-def moments(work: Work) -> list[int]:
+def moments(work: Work, place: int) -> list[int]:
     """Return after how many questions to the UNet an unfinished picture is shown: at even distances."""
     parts = work.order.num_partials + 1
-    return sorted({work.num_calls * part // parts for part in range(1, parts)} - {0})
+    return sorted({work.num_calls[place] * part // parts for part in range(1, parts)} - {0})
 
 
 def wants(work: Work) -> bool:

@@ -1,4 +1,4 @@
-"""What a studio is asked for and what it tells: values that travel between processes, without torch."""
+"""What painters are asked for and what they tell: values that travel between processes, without torch."""
 
 from dataclasses import dataclass
 
@@ -22,6 +22,22 @@ class Order:
     """Unfinished pictures to be shown of each, at even distances."""
     tells_steps: bool = False
     """Whether the caller wants to be told of each step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MockupOrder:
+    """A product that one caller wants to see printed on a template, or in a scene."""
+
+    product: bytes
+    template: str = ""
+    scene: str = ""
+    """Of the two one, by its name."""
+    fit: str = "cover"
+    art: str = "photo"
+    seed: int = 0
+    """Of a scene's first try."""
+    format: str = "png"
+    quality: int = 90
 
 
 @dataclass(frozen=True)

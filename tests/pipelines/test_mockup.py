@@ -15,11 +15,12 @@ from gencv.core import storage, tables
 from gencv.core.errors import BadInput, ModelUnavailable, OutOfMemory
 from gencv.images.decode import decode
 from gencv.mockup.fidelity import Fidelity
+from gencv.mockup.making import attempt, cutout_of, photo_of, stamped
 from gencv.mockup.scene import make_scene
 from gencv.mockup.scenes import Scene
 from gencv.mockup.surface import quad
 from gencv.mockup.template import plain, save
-from gencv.pipelines.made import PICTURES_SCHEMA, attempt, stamped
+from gencv.pipelines.made import PICTURES_SCHEMA
 from gencv.pipelines.mockup import (
     PREPARED_SCHEMA,
     PRODUCTS,
@@ -27,8 +28,6 @@ from gencv.pipelines.mockup import (
     MakeMockups,
     PaintScenes,
     bytes_of,
-    cutout_of,
-    photo_of,
 )
 from gencv.pipelines.products import products_in
 from gencv.provenance.parameters import Parameters, SourceType
@@ -202,7 +201,7 @@ def test_the_mark_around_a_large_product_is_read_and_leaves_it_as_it_is(shared: 
     picture, fidelity, facts = make_scene(cutout_of(photo_of(data)).image, scene, FakePainter(64))
     assert 0.28 < facts.keep.mean() < 0.45
     made = stamped(picture, Parameters(), SourceType.PART_GENERATED, fidelity, product=data, keep=facts.keep)
-    assert made.facts["watermarked"] and made.facts["interior_difference"] == 0
+    assert made.facts["watermarked"] and made.fidelity.interior_difference == 0
     image = decode(made.file)
     assert np.array_equal(image[facts.keep], picture[facts.keep]) and not np.array_equal(image, picture)
 
@@ -220,7 +219,7 @@ def test_a_figure_that_was_not_measured_is_none_in_the_row(tmp_path: Path) -> No
         product=b"",
         keep=np.ones((128, 128), bool),
     )
-    assert (made.facts["interior_difference"], made.facts["growth"]) == (None, None)
+    assert (made.fidelity.interior_difference, made.fidelity.growth) == (None, None)
 
 
 def test_a_painter_takes_twice_its_weights() -> None:

@@ -11,7 +11,16 @@ from PIL import Image
 from gencv.core.contracts import CONTENT_FILTERED, DONE, Recipe
 from gencv.diffusion.sweep import sweep, varied
 from gencv.pipelines.cells import PICTURES_SCHEMA, held
-from gencv.plots.generate import MAX_COLUMNS, MAX_PICTURES, MAX_SHEETS, generate_report, of_parents, sheets
+from gencv.plots import generate
+from gencv.plots.generate import (
+    MAX_COLUMNS,
+    MAX_PICTURES,
+    MAX_SHEETS,
+    contact_sheet,
+    generate_report,
+    of_parents,
+    sheets,
+)
 
 BASE = Recipe(prompt="a cat", strength=0.5, model="tiny")
 
@@ -123,3 +132,40 @@ def test_one_recipe_and_no_picture_at_all_are_pages(tmp_path: Path) -> None:
 
 def test_a_picture_that_is_gone_leaves_a_grey_place(tmp_path: Path) -> None:
     assert "<img" in page_of(tmp_path, [BASE, replace(BASE, seed=1)], path={0: "pictures/gone.png"})
+
+
+@pytest.mark.parametrize(
+    ("axes", "said", "rows", "columns"),
+    [
+        ({"seed": [1, 2]}, ("", "seed"), [""], ["1", "2"]),
+        ({}, ("", "seed"), [""], ["0"]),
+        (
+            {"seed": [1, 2], "strength": [0.3, 0.6], "guidance_scale": [2.0, 7.5, 9.0]},
+            ("seed and strength", "guidance scale"),
+            ["seed 1, strength 0.3", "seed 1, strength 0.6", "seed 2, strength 0.3", "seed 2, strength 0.6"],
+            ["2", "7.5", "9"],
+        ),
+    ],
+)
+def test_one_sheet_has_all_of_a_sweep_with_its_rows_and_columns_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axes: dict[str, list[Any]], said: Any, rows: Any, columns: Any
+) -> None:
+    drawn: list[Any] = []
+    draw = generate.draw_grid
+    monkeypatch.setattr(generate, "draw_grid", lambda *given: drawn.append(given) or draw(*given))
+    recipes = sweep(BASE, axes)
+    data = contact_sheet(rows_of(tmp_path, recipes, path={0: None}), varied(recipes), str(tmp_path))
+    ((cells, titles, labels),) = drawn
+    assert (titles, labels) == (said, (rows, columns)) and data.startswith(b"\x89PNG")
+    tiles = [tile for line in cells for tile in line]
+    assert [len(line) for line in cells] == [len(columns)] * len(rows)
+    assert (tiles[0].image == 240).all() and all(
+        (tile.image == picture(cell, 8, 8)).all() for cell, tile in enumerate(tiles) if cell
+    )
+
+
+def test_one_sheet_of_many_columns_has_captions(tmp_path: Path) -> None:
+    recipes = sweep(BASE, {"seed": list(range(MAX_COLUMNS + 1))})
+    rows = rows_of(tmp_path, recipes)
+    ((_, expected),) = sheets(rows, varied(recipes), str(tmp_path))
+    assert contact_sheet(rows, varied(recipes), str(tmp_path)) == expected

@@ -252,6 +252,22 @@ def test_an_error_of_one_order_does_not_touch_the_others(studio: Studio, monkeyp
     assert len(painted(good)) == 1 and isinstance(bad, OutOfMemory)
 
 
+def test_steps_add_up_where_the_pictures_of_an_order_take_different_ones(studio: Studio) -> None:
+    recipes = tuple(
+        Recipe(prompt="a", strength=strength, num_inference_steps=8, width=64, height=64) for strength in (0.25, 1)
+    )
+    events = asyncio.run(told(studio, Order(recipes=recipes, init=png(picture(0)), tells_steps=True)))
+    steps = [(event.done, event.total) for event in events if isinstance(event, Stepped)]
+    assert {total for _, total in steps} == {10} and [done for done, _ in steps] == list(range(1, 11))
+
+
+def test_an_order_is_checked_without_any_work(studio: Studio) -> None:
+    studio.check(order(1))
+    with pytest.raises(BadInput, match="8 divides"):
+        studio.check(order(1, width=60))
+    assert studio.num_pictures == 0 and studio.worker is None
+
+
 def test_filtered_content_is_a_reason_and_no_picture(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studio.painter, "_filtered", lambda images: [number == 0 for number in range(len(images))])
     first, second = painted(asyncio.run(told(studio, order(1, 2))))

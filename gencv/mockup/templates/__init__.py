@@ -1,6 +1,7 @@
 """Six templates that code draws, the same ones every time: nothing to download, and their light is known exactly."""
 
 import functools
+import inspect
 from collections.abc import Callable
 
 from gencv.core import storage
@@ -17,6 +18,11 @@ TEMPLATES: dict[str, Callable[[], Template]] = {
     "box": box.draw,
 }
 """What can be printed on by name."""
+
+
+def sentences() -> dict[str, str]:
+    """Return what each template shows, by its name: the first sentence of its module."""
+    return {name: (inspect.getdoc(inspect.getmodule(draw)) or "").split("\n")[0] for name, draw in TEMPLATES.items()}
 
 
 @functools.lru_cache(maxsize=16)
