@@ -40,11 +40,11 @@ $(OUT)/bundle/report.json: | $(OUT)/manifest/report.json
 $(OUT)/index/report.json: | $(OUT)/manifest/report.json
 	$(BIN)/python jobs/index.py --manifest $(OUT)/manifest --encoder starter --out $(@D)
 
-test: $(VENV)/.done fast ## the whole suite: fast tier, Ray, kill tests
-	$(BIN)/pytest -m "ray or kill or slow"
+test: $(VENV)/.done fast ## the whole suite: fast tier, Ray, kill tests, the page in a browser
+	$(BIN)/pytest -m "ray or kill or slow or web"
 
-fast: $(VENV)/.done ## the tests that need no Ray
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "not ray and not kill and not slow"
+fast: $(VENV)/.done ## the tests that need neither Ray nor a browser
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "not ray and not kill and not slow and not web"
 
 check: $(VENV)/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ from gencv.core.errors import BadInput
 from gencv.runs.launch import launch
 from serving.door import digest_of
 
-SCOPES = ("spoof", "search", "diffusion")
+SCOPES = ("spoof", "search", "diffusion", "web")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from serving.api import new_api
 from serving.settings import Common
 from serving.web.endpoints import Endpoints
 from serving.web.entry import Entry
+from serving.web.fence import Fence
 
 
 class WebSettings(Common):
@@ -34,7 +35,10 @@ def build_api(endpoints: Endpoints, settings: WebSettings) -> FastAPI:
 
     api = new_api("web", "gencv", __doc__ or "", settings.door, ready, is_counted=False)
     api.add_middleware(Entry)
-    gr.mount_gradio_app(api, build_page(endpoints), path="", **LOOK)
+    api.add_middleware(Fence)
+    page = build_page(endpoints)
+    gr.mount_gradio_app(api, page, path="/", **LOOK)
+    page.has_launched = True  # or Gradio takes any file of this machine for one that was uploaded (6.31)
     return api
 
 

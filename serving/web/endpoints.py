@@ -13,6 +13,9 @@ TIMEOUT = httpx2.Timeout(10, read=None)
 """Of a connection; an answer takes what it takes, and who waits for it can leave."""
 
 
+AWAY = "The endpoints do not answer; try again in some seconds."
+
+
 class Endpoints:
     """A client of the applications, for many people at once: each request brings the key of its own."""
 
@@ -32,12 +35,20 @@ class Endpoints:
         """Return a file of an application. Raises gr.Error."""
         return (await self.send(asker, "GET", path)).content
 
+    async def shut(self, asker: gr.Request, application: str) -> str:
+        """Return why a key opens none of an application's routes, "" where it does."""
+        try:
+            answer = await self.client.get(f"{application}/v1", headers=key_of(asker))  # whatever is there
+        except httpx2.TransportError:
+            return AWAY
+        return sentence_of(answer.content) if answer.status_code in (401, 403) else ""
+
     async def send(self, asker: gr.Request, method: str, path: str, **content: Any) -> httpx2.Response:
         with_key = key_of(asker) | content.pop("headers", {})
         try:
             answer = await self.client.request(method, path, headers=with_key, **content)
         except httpx2.TransportError:
-            raise gr.Error("The endpoints do not answer; try again in some seconds.") from None
+            raise gr.Error(AWAY) from None
         if answer.is_error:
             raise gr.Error(sentence_of(answer.content))
         return answer
@@ -45,7 +56,10 @@ class Endpoints:
     async def events(
         self, asker: gr.Request, method: str, path: str, **content: Any
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Give the `data` of each event of a stream; who stops listening has left. Raises gr.Error."""
+        """Give the events of a stream, each as the dict of its `data`; who stops listening has left.
+
+        Raises gr.Error.
+        """
         try:
             async with self.client.stream(method, path, headers=key_of(asker), **content) as answer:
                 if answer.is_error:

@@ -15,6 +15,7 @@ from gencv.services.diffusion import Studio, open_studio, verify
 from gencv.services.orders import Event, Order
 from gencv.services.spoof import open_checker
 from serving import diffusion, search, spoof
+from serving.door import Door
 from serving.history import open_recorder
 from serving.settings import History
 from serving.web import app
@@ -22,9 +23,10 @@ from serving.web.endpoints import Endpoints
 
 
 class Judge:
-    """A detector of this process."""
+    """A detector of this process, under some names."""
 
-    def __init__(self, bundle: Path, gallery: Path) -> None:
+    def __init__(self, bundle: Path, gallery: Path, names: tuple[str, ...]) -> None:
+        self.names = names
         self.checker = open_checker(str(bundle), threshold="eer", limits=Limits(), gallery=str(gallery))
 
     async def check(self, bundle: str, data: bytes, options: spoof.Options) -> dict[str, Any]:
@@ -42,7 +44,7 @@ class Judge:
         return (await asyncio.to_thread(stamp.read, data)).to_dict()
 
     async def ready(self) -> dict[str, Any]:
-        return {"bundles": {"starter": self.checker.digest}}
+        return {"bundles": dict.fromkeys(self.names, self.checker.digest)}
 
 
 class Painter:
@@ -61,21 +63,29 @@ class Painter:
         return {"painters": {"starter": self.studio.weights}}
 
 
-def build_whole(demo: Path, folder: Path) -> ASGIApp:
-    """Return all applications under their routes, with what `make demo` made, writing into a folder."""
+def build_whole(
+    demo: Path, folder: Path, *, door: Door | None = None, bundles: tuple[str, ...] = ("starter",)
+) -> ASGIApp:
+    """Return all applications under their routes, with what `make demo` made, writing into a folder.
+
+    bundles: names, all of the same one.
+    """
+    door = door or Door()
     history = History(url=f"sqlite:///{folder}/history.db")
-    of_spoof = spoof.SpoofSettings(bundles={"starter": ""}, history=history)
-    of_search = search.SearchSettings(index=str(demo / "index"))
-    of_diffusion = diffusion.DiffusionSettings(painters={"starter": "starter"})
+    of_spoof = spoof.SpoofSettings(bundles=dict.fromkeys(bundles, ""), history=history, door=door)
+    of_search = search.SearchSettings(index=str(demo / "index"), door=door)
+    of_diffusion = diffusion.DiffusionSettings(painters={"starter": "starter"}, door=door)
     routes: dict[str, FastAPI] = {
-        "/spoof": spoof.build_api(Judge(demo / "bundle", demo / "embeddings"), of_spoof, open_recorder(history)),
+        "/spoof": spoof.build_api(
+            Judge(demo / "bundle", demo / "embeddings", bundles), of_spoof, open_recorder(history)
+        ),
         "/search": search.build_api(search.Searchers(of_search), of_search),
         "/v1": diffusion.build_api(Painter(), of_diffusion),
     }
     whole = Routed(routes)
     transport = httpx2.ASGITransport(whole, client=("127.0.0.1", 1))
     endpoints = Endpoints("http://127.0.0.1:8000", transport)
-    routes[""] = app.build_api(endpoints, app.WebSettings())
+    routes[""] = app.build_api(endpoints, app.WebSettings(door=door))
     return whole
 
 
