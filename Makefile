@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= $(CURDIR)/runs/demo
 UV := 0.13.8
+# Tests and jobs start some hundred processes: compiling the libraries anew in each would be half of their work.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test fast check format lock clean
@@ -40,8 +42,9 @@ $(OUT)/bundle/report.json: | $(OUT)/manifest/report.json
 $(OUT)/index/report.json: | $(OUT)/manifest/report.json
 	$(BIN)/python jobs/index.py --manifest $(OUT)/manifest --encoder starter --out $(@D)
 
-test: $(VENV)/.done fast ## the whole suite: fast tier, Ray, kill tests, the page in a browser
-	$(BIN)/pytest -m "ray or kill or slow or web"
+test: $(VENV)/.done ## the whole suite: fast and slow tests, then those on Ray and in a browser
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "not ray and not kill and not web"
+	$(BIN)/pytest -m "ray or kill or web"
 
 fast: $(VENV)/.done ## the tests that need neither Ray nor a browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "not ray and not kill and not slow and not web"

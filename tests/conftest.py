@@ -21,6 +21,11 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("GENCV_IDENTITY", str(Path(tempfile.gettempdir()) / f"gencv-tests-{os.getuid()}" / "identity"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put slow tests first, so that none is left alone at the end, and those of a GPU last, which start Ray again."""
+    items.sort(key=lambda item: ("ray_with_gpu" in getattr(item, "fixturenames", ()), "slow" not in item.keywords))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real pictures beside the project."""

@@ -36,13 +36,20 @@ def encoder() -> Encoder:
     return load_encoder("starter-features", device="cpu")
 
 
+@pytest.fixture
+def stored(pictures: tuple[str, Manifest], ray_local: str) -> tuple[str, Manifest]:
+    """The same pictures preprocessed, once for all tests: what is there is not done again."""
+    folder = str(Path(pictures[0]).with_name("stored"))
+    return folder, preprocess(*pictures, RECIPE, folder)[0]
+
+
 def run_embed(pictures: tuple[str, Manifest], encoder: Encoder, out: Path, **how: object) -> Embeddings:
     embed(*pictures, encoder, str(out), **how)  # type: ignore[arg-type]
     return Embeddings.load(str(out))
 
 
 def test_embedding_with_augmentation_is_preprocessing_and_then_embedding(
-    pictures: tuple[str, Manifest], encoder: Encoder, tmp_path: Path, ray_local: str
+    pictures: tuple[str, Manifest], stored: tuple[str, Manifest], encoder: Encoder, tmp_path: Path
 ) -> None:
     at_once = run_embed(pictures, encoder, tmp_path / "at_once", augment=RECIPE)
     assert len(at_once.vectors) == 300
@@ -55,9 +62,8 @@ def test_embedding_with_augmentation_is_preprocessing_and_then_embedding(
     assert [uri[-8:] for uri, _ in at_once.bad()] == ["0007.jpg", "0290.jpg", "0298.jpg", "0299.jpg"]
     np.testing.assert_allclose(np.linalg.norm(at_once.vectors[at_once.good], axis=1), 1, atol=1e-5)
 
-    stored, _ = preprocess(*pictures, RECIPE, str(tmp_path / "stored"))
     # Another number of workers, and other batches: nothing changes.
-    after = run_embed((str(tmp_path / "stored"), stored), encoder, tmp_path / "after", workers=1, batch_size=5)
+    after = run_embed(stored, encoder, tmp_path / "after", workers=1, batch_size=5)
     np.testing.assert_allclose(after.vectors, at_once.vectors, atol=1e-5)
     assert after.space == at_once.space and after.errors == at_once.errors
     assert after.digest() != at_once.digest()  # its rows carry the errors that preprocessing met
@@ -65,12 +71,12 @@ def test_embedding_with_augmentation_is_preprocessing_and_then_embedding(
 
 
 def test_stored_bytes_are_those_of_one_picture_alone(
-    pictures: tuple[str, Manifest], tmp_path: Path, ray_local: str
+    pictures: tuple[str, Manifest], stored: tuple[str, Manifest], tmp_path: Path
 ) -> None:
-    made, _ = preprocess(*pictures, RECIPE, str(tmp_path / "out"))
+    folder, made = stored
     again, _ = preprocess(*pictures, RECIPE, str(tmp_path / "again"), workers=1)
     assert made.digest() == again.digest()
-    rows, images = read_part(str(tmp_path / "out"), 1)
+    rows, images = read_part(folder, 1)
     assert images == read_part(str(tmp_path / "again"), 1)[1]
     row = 3
     original = decode(Path(rows["uri"][row].as_py()).read_bytes(), min_side_px=RECIPE.decode_side_px)
