@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= $(CURDIR)/runs/demo
 UV := 0.13.8
-# Tests and jobs start some hundred processes: compiling the libraries anew in each would be half of their work.
+# Tests start many processes, and half of what a start costs would be to compile the libraries anew.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help

@@ -113,7 +113,7 @@ def test_a_sweep_has_every_cell_once_with_the_pixels_of_an_undisturbed_one(
         [sys.executable, ROOT / "jobs" / "generate.py", *command],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "RAY_ADDRESS": ray_local},  # the cluster stays, and goes on with the next job
+        env={**os.environ, "RAY_ADDRESS": "local"},  # a Ray of its own, which goes with it
     )
     try:
         wait_for_parts(out / PAINTED, 1)
