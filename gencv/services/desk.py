@@ -28,6 +28,7 @@ from gencv.mockup.making import Made
 from gencv.services.jobs import (
     CANCELLED,
     FAILED,
+    FINAL,
     JOB,
     QUEUED,
     RUNNING,
@@ -204,21 +205,21 @@ class Desk:
         shown: set[int] = set()
         told: dict[str, dict[str, Any]] = {}
         while True:
-            news, view = self.news, self.view(job)
-            if job.status == QUEUED:
+            news, view = self.news, self.view(job)  # of one moment: while a listener is told, things go on
+            if view["status"] == QUEUED:
                 position = {name: view[name] for name in ("position", "eta_s")}
                 if told.get("position", {}).get("position") != position["position"]:
                     told["position"] = position
                     yield "position", position
-            for place, said in list(job.pictures.items()):
-                if place not in shown:
-                    shown.add(place)
+            for said in view["result"]["data"] if view["result"] else []:
+                if said["place"] not in shown:
+                    shown.add(said["place"])
                     yield "picture", said
             if told.get("progress") != view["progress"]:
                 told["progress"] = view["progress"]
                 yield "progress", view["progress"]
-            if job.is_over:
-                yield job.status, self.view(job)
+            if view["status"] in FINAL:
+                yield view["status"], view
                 return
             try:
                 await asyncio.wait_for(news.wait(), QUIET_S)

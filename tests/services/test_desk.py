@@ -115,6 +115,20 @@ def test_who_listens_to_one_that_waits_hears_his_position(run: Callable[..., Any
     run(scene, FakePainters(0))
 
 
+def test_one_who_listens_slowly_hears_of_every_picture(run: Callable[..., Any]) -> None:
+    async def scene(desk: Desk, painters: FakePainters) -> None:
+        job = await ask(desk, 1, 2)
+        kinds = []
+        async for one in desk.events("", job.id):
+            if one and one[0] == "picture" and not kinds:
+                painters.may.release()
+                await until(desk, lambda: job.is_over)
+            kinds += [one[0]] if one and one[0] != "progress" else []
+        assert kinds == ["picture", "picture", "succeeded"]
+
+    run(scene, FakePainters(1))
+
+
 def test_who_leaves_stops_nothing_and_nothing_new_is_told_too(
     run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
