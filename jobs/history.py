@@ -62,7 +62,7 @@ def main(config: Config) -> None:
 
 def deleted(ledger: Ledger, config: Config) -> dict[str, int]:
     """Delete what is asked for, and count it."""
-    done = [ledger.forget_picture(id) for id in config.delete]
+    done = [ledger.forget(id) for id in config.delete]
     done += [ledger.forget_caller(name) for name in config.delete_caller]
     if config.days is not None:
         done.append(ledger.forget_before(now() - timedelta(days=config.days)))

@@ -15,8 +15,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import errors
+from serving.answers import Alive
+from serving.answers import Ready as IsReady
 from serving.door import Door, Doorkeeper
-from serving.metrics import measure_request
+from serving.metrics import in_flight, measure_request
+from serving.openapi import HEALTH, new_documented
 
 log = logging.getLogger("ray.serve")
 VERSION = version("gencv")
@@ -46,17 +49,17 @@ def new_api(
         if on_stop:
             await asyncio.to_thread(on_stop)
 
-    api = FastAPI(title=title, description=description, version=VERSION, lifespan=lifespan)
+    api = new_documented(scope, title=title, description=description, version=VERSION, lifespan=lifespan)
     errors.install(api)
     api.add_middleware(Doorkeeper, door=door, scope=scope, is_counted=is_counted)
     api.add_middleware(Noted, name=scope)
 
-    @api.get("/healthz", tags=["health"])
+    @api.get("/healthz", tags=[HEALTH], responses={200: {"model": Alive}})
     async def healthz() -> dict[str, str]:
         """Say that this process answers."""
         return {"status": "ok"}
 
-    @api.get("/readyz", tags=["health"])
+    @api.get("/readyz", tags=[HEALTH], responses={200: {"model": IsReady}})
     async def readyz() -> dict[str, Any]:
         """Name the models that are loaded, and their versions."""
         return {"status": "ready", "version": VERSION, **await ready()}
@@ -71,7 +74,7 @@ class Noted:
     """
 
     def __init__(self, app: ASGIApp, name: str) -> None:
-        self.app, self.name = app, name
+        self.app, self.name, self.open = app, name, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,6 +84,7 @@ class Noted:
         request_id = given if re.fullmatch(r"[\w.-]{1,64}", given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         began, status = time.perf_counter(), 500
+        self.count(1)
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -90,6 +94,7 @@ class Noted:
         try:
             await self.app(scope, receive, noted)
         finally:
+            self.count(-1)
             took_s = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "none")
             measure_request(self.name, route, status, took_s)
@@ -101,3 +106,7 @@ class Noted:
                 status,
                 extra={"request": request_id, "caller": state.get("caller", ""), "ms": round(took_s * 1000, 1)},
             )
+
+    def count(self, more: int) -> None:
+        self.open += more
+        in_flight().set(self.open, {"application": self.name})

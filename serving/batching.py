@@ -23,11 +23,14 @@ class Batcher:
     worker: asyncio.Task[None] | None = None
     on_batch: Callable[[int], None] = lambda size: None
     """Told the size of each batch."""
+    on_waiting: Callable[[int], None] = lambda count: None
+    """Told how many wait for the next one, whenever that changes."""
 
     async def __call__(self, item: Any) -> Any:
         """Return the result of one item. A caller that is cancelled before its batch begins costs nothing."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.waiting.append((item, future))
+        self.on_waiting(len(self.waiting))
         if self.worker is None or self.worker.done():
             self.worker = asyncio.create_task(self._work())
         return await future
@@ -58,4 +61,5 @@ class Batcher:
                 break
             taken += 1
         batch, self.waiting = self.waiting[:taken], self.waiting[taken:]
+        self.on_waiting(len(self.waiting))
         return batch

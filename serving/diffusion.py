@@ -19,10 +19,13 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 from starlette.responses import JSONResponse, Response
 
+from gencv.history.recorder import Recorder
 from gencv.services.orders import Accepted, Event, Order, Painted, Partial, Stepped
 from serving import errors
+from serving.answers import Evidence, Model, Models, Pictures
 from serving.api import new_api
 from serving.events import DONE, Events, comment, event, failed, unless_gone
+from serving.history import add_history, open_recorder, recorded
 from serving.images import (
     Asked,
     Edit,
@@ -44,26 +47,39 @@ from serving.orders import DiffusionSettings, known_model, ordered
 from serving.painters import Painters, Remote, Service
 from serving.requests import validated
 
+PAINTED: dict[int | str, dict[str, Any]] = {
+    200: {"model": Pictures, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    404: {},
+}
+"""What painting is answered with: pictures, or their stream."""
 
-def build_api(service: Service, settings: DiffusionSettings, desk: JobDesk | None = None) -> FastAPI:
-    """Return the application; see `Service` and `JobDesk`. Without a desk no jobs are accepted."""
-    api = new_api("diffusion", "gencv diffusion", __doc__ or "", settings.door, service.ready)
+
+def build_api(
+    service: Service, settings: DiffusionSettings, desk: JobDesk | None = None, recorder: Recorder | None = None
+) -> FastAPI:
+    """Return the application; see `Service` and `JobDesk`. Without a desk no jobs are accepted.
+
+    recorder: where pictures are written down; it is closed with it.
+    """
+    stop = recorder.close if recorder else None
+    api = new_api("diffusion", "gencv diffusion", __doc__ or "", settings.door, service.ready, stop)
+    add_history(api, recorder, "paintings", "/history")
     since = int(time.time())
 
     def model_of(name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": since, "owned_by": "gencv"}
 
-    @api.get("/models")
+    @api.get("/models", responses={200: {"model": Models}})
     async def models() -> dict[str, Any]:
         """List who can paint."""
         return {"object": "list", "data": [model_of(name) for name in settings.painters]}
 
-    @api.get("/models/{name:path}")
+    @api.get("/models/{name:path}", responses={200: {"model": Model}})
     async def model(name: str) -> dict[str, Any]:
         """Say that a painter is there."""
         return model_of(known_model(name, settings))
 
-    @api.post("/images/generations", openapi_extra={"requestBody": body_of(Generation)})
+    @api.post("/images/generations", openapi_extra={"requestBody": body_of(Generation)}, responses=PAINTED)
     async def generations(request: Request) -> Response:
         """Paint pictures of a prompt."""
         if media_type(request) != "application/json":
@@ -71,19 +87,23 @@ def build_api(service: Service, settings: DiffusionSettings, desk: JobDesk | Non
         asked = validated(Generation, await request.body())
         return await answer(request, asked, ordered(asked, settings), "image_generation")
 
-    @api.post("/images/edits", openapi_extra={"requestBody": body_of(Edit, "image", "mask")})
+    @api.post("/images/edits", openapi_extra={"requestBody": body_of(Edit, "image", "mask")}, responses=PAINTED)
     async def edits(request: Request) -> Response:
         """Paint a picture anew, or what a mask leaves open of it: its transparent px, as OpenAI has it."""
         asked, files = await read_form(request, Edit, "image", "mask")
         return await answer(request, asked, ordered(asked, settings, files["image"], files.get("mask")), "image_edit")
 
-    @api.post("/images/variations", openapi_extra={"requestBody": body_of(Variation, "image")})
+    @api.post("/images/variations", openapi_extra={"requestBody": body_of(Variation, "image")}, responses=PAINTED)
     async def variations(request: Request) -> Response:
         """Paint pictures like one."""
         asked, files = await read_form(request, Variation, "image")
         return await answer(request, asked, ordered(asked, settings, files["image"]), "image_edit")
 
-    @api.post("/provenance/verify", openapi_extra={"requestBody": body_of(Verification, "image")})
+    @api.post(
+        "/provenance/verify",
+        openapi_extra={"requestBody": body_of(Verification, "image")},
+        responses={200: {"model": Evidence}},
+    )
     async def verify(request: Request) -> dict[str, Any]:
         """Say what a picture says of where it comes from: its parameters, credentials, and watermark."""
         _, files = await read_form(request, Verification, "image")
@@ -94,7 +114,7 @@ def build_api(service: Service, settings: DiffusionSettings, desk: JobDesk | Non
 
     async def answer(request: Request, asked: Asked, order: Order, kind: str) -> Response:
         name = known_model(asked.model or settings.first, settings)
-        events = service.paint(name, order)
+        events = recorded(recorder, request.state, service.paint(name, order))
         if not asked.stream:
             return JSONResponse(await unless_gone(request, whole(events, asked)))
         try:
@@ -163,7 +183,7 @@ class Diffusion:
         self.desk = RemoteDesk(desk) if desk else None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_api(self.service, self.settings, self.desk)
+        return build_api(self.service, self.settings, self.desk, open_recorder(self.settings.history))
 
 
 def build(args: DiffusionSettings) -> Application:

@@ -25,6 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gencv.core.errors import BadInput
 from serving.errors import Refused, answer
+from serving.openapi import is_page
+from serving.room import Room, Share
 
 OPEN_PATHS = ("/healthz", "/readyz")
 """Served to everybody, for whoever balances load: they name models and versions, nothing else."""
@@ -40,6 +42,8 @@ class Door(BaseModel):
     keys_path: str = ""
     """A file of keys, JSON lines; $GENCV_API_KEYS holds such lines too."""
     max_body_mb: float = Field(32, gt=0, le=1024)
+    max_held_mb: float = Field(256, gt=0)
+    """Of all requests that one copy of an API holds at once; a single one of `max_body_mb` always fits."""
     max_images: int = Field(16, ge=1, le=256)
     max_megapixels: float = Field(40, gt=0, le=178)
     rate_per_minute: int = Field(600, ge=1)
@@ -110,32 +114,31 @@ class Doorkeeper:
         self.app, self.door, self.scope, self.is_counted = app, door, scope, is_counted
         self.keys = read_keys(door.keys_path)
         self.rates = Rates()
+        self.room = Room(int(door.max_held_mb * 2**20), int(door.max_body_mb * 2**20))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self.is_open(scope):
             await self.app(scope, receive, send)
             return
-        try:
-            scope.setdefault("state", {})["caller"] = self.admit(scope, Headers(scope=scope))
-            body = await self.read(receive)
-        except Refused as refused:
-            await answer(refused)(scope, receive, send)
-            return
-        await self.app(scope, replayed(body, receive), send)
+        headers = Headers(scope=scope)
+        with self.room.share() as share:
+            try:
+                scope.setdefault("state", {}).update(caller=self.admit(scope, headers), share=share)
+                body = await self.read(receive, share, stated_length(headers))
+            except Refused as refused:
+                await answer(refused)(scope, receive, send)
+                return
+            await self.app(scope, replayed([body], receive), send)
 
     def is_open(self, scope: Scope) -> bool:
-        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        return path in OPEN_PATHS
+        return path_of(scope) in OPEN_PATHS
 
     def admit(self, scope: Scope, headers: Headers) -> str:
-        """Return the name of the key, "" without one. Raises Refused: 401, 403, 413, 429."""
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length[:20]) > self.max_bytes:
-            raise self.too_large()
-        secret = headers.get("authorization", "").removeprefix("Bearer ") or headers.get("x-api-key", "")
-        key = self.find(secret)
+        """Return the name of the key, "" without one. Raises Refused: 401, 403, 429."""
+        scheme, _, secret = headers.get("authorization", "").partition(" ")
+        key = self.find(secret.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", ""))
         # Clients that cannot do without a key send some word: where there are no keys, it opens and shuts nothing.
-        if key is None and (self.keys or not is_local(scope, headers)):
+        if key is None and not (is_page(path_of(scope)) if self.keys else is_local(scope, headers)):
             raise Refused(
                 401,
                 "invalid_api_key",
@@ -163,23 +166,29 @@ class Doorkeeper:
         found = [key for key in self.keys if hmac.compare_digest(key.sha256, digest)]
         return found[0] if found else None
 
-    @property
-    def max_bytes(self) -> int:
-        return int(self.door.max_body_mb * 2**20)
+    async def read(self, receive: Receive, share: Share, stated: int = 0) -> bytes:
+        """Read the whole body, which a slow client cannot draw out. Raises Refused: 408, 413, 429.
 
-    def too_large(self) -> Refused:
-        return Refused(413, "body_too_large", f"The request is too large; {self.door.max_body_mb:g} MB are accepted.")
-
-    async def read(self, receive: Receive) -> bytes:
-        """Read the whole body, which a slow client cannot draw out. Raises Refused: 408, 413."""
-        chunks: list[bytes] = []
-        size, until = 0, time.monotonic() + self.door.body_timeout_s
+        stated: its length, for which there must be room before a byte is read.
+        """
+        share.grow(stated)
+        body, until = bytearray(), time.monotonic() + self.door.body_timeout_s
         async for chunk in chunks_of(receive, until):
-            size += len(chunk)
-            if size > self.max_bytes:
-                raise self.too_large()
-            chunks.append(chunk)
-        return b"".join(chunks)
+            share.grow(max(0, len(body) + len(chunk) - share.size))
+            body += chunk
+        return bytes(body)
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path of a request within its application."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path
+
+
+def stated_length(headers: Headers) -> int:
+    """Return the length that a body is said to have, 0 where it is not said."""
+    length = headers.get("content-length", "0")
+    return int(length[:20]) if length.isascii() and length.isdecimal() else 0
 
 
 async def chunks_of(receive: Receive, until: float) -> AsyncIterator[bytes]:
@@ -195,16 +204,11 @@ async def chunks_of(receive: Receive, until: float) -> AsyncIterator[bytes]:
             return
 
 
-def replayed(body: bytes, receive: Receive) -> Receive:
-    """Give the body once, and then whatever comes: a disconnect."""
-    given = False
+def replayed(bodies: list[bytes], receive: Receive) -> Receive:
+    """Give the one body, keeping it no longer, and then whatever comes: a disconnect."""
 
     async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": bodies.pop(), "more_body": False} if bodies else await receive()
 
     return again
 

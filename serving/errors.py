@@ -122,11 +122,15 @@ def body(status: int, code: str, message: str, param: str | None = None) -> dict
     return {"error": {"message": message, "type": kind, "code": code, "param": param}}
 
 
-def told(error: Exception) -> dict[str, Any]:
-    """Return an error in the one shape where no status can go with it any more: in a stream, or of a job."""
+def told(error: Exception, param: str | None = None) -> dict[str, Any]:
+    """Return an error in the one shape where no status can go with it: in a stream, of a job, of one picture of many.
+
+    param: at fault unless the error says another.
+    """
     if isinstance(error, GencvError):
         status, code = status_of(error)
-        return body(status, code, str(error), error.param if isinstance(error, Refused) else None)
+        own = error.param if isinstance(error, Refused) else None
+        return body(status, code, str(error), own or param)
     log.exception("what was promised failed", exc_info=error)
     return body(500, "failed", "Something went wrong here; the log has more.")
 

@@ -10,12 +10,8 @@ from starlette.requests import Request
 from gencv.core.errors import ContentFiltered
 from gencv.services.orders import Accepted, Painted
 from serving import errors, pictures
+from serving.pictures import as_list
 from serving.requests import validated
-
-
-def as_list(given: Any) -> Any:
-    return given if isinstance(given, list) else [given]
-
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(ge=0)]
@@ -24,7 +20,7 @@ Scale = Annotated[float, Field(ge=0)]
 class Said(BaseModel):
     """Fields that are known; another one is refused, and a null is one that was left out."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -49,7 +45,7 @@ class Asked(Said):
     partial_images: int = Field(0, ge=0, le=3)
     """Unfinished pictures in a stream, of each."""
 
-    seed: Annotated[list[int], BeforeValidator(as_list)] | None = None
+    seed: Annotated[list[int], BeforeValidator(as_list, json_schema_input_type=int | list[int])] | None = None
     """Of the first picture, the others having those that follow; or one for each. Drawn, and told, if left out."""
     negative_prompt: str = ""
     num_inference_steps: int | None = Field(None, ge=1)

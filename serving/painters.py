@@ -16,7 +16,7 @@ from gencv.services.mockup import Mockups
 from gencv.services.orders import Accepted, Event, MockupOrder, Order, Painted, Partial
 from serving import errors
 from serving.calls import MAX_TRIES, call, stream
-from serving.metrics import batch_sizes, stages
+from serving.metrics import batch_sizes, count_waiting, stages
 from serving.orders import DiffusionSettings
 from serving.pictures import limits_of
 
@@ -71,7 +71,7 @@ class Painters:
             batch_size=settings.replicas.max_batch,
             limits=self.limits,
         )
-        studio.on_batch = noted
+        studio.on_batch, studio.on_waiting = noted, count_waiting("diffusion", name)
         return studio
 
     async def paint(self, order: Order) -> AsyncGenerator[Event, None]:

@@ -2,12 +2,20 @@
 
 import base64
 import binascii
+from typing import Any, TypeVar
 
 from starlette.datastructures import FormData, UploadFile
 
 from gencv.images.decode import Limits
 from serving.door import Door
 from serving.errors import Refused
+
+Given = TypeVar("Given")
+
+
+def as_list(given: Any) -> Any:
+    """Return what may come alone as a list."""
+    return given if isinstance(given, list | tuple) else [given]
 
 
 def limits_of(door: Door) -> Limits:
@@ -40,7 +48,8 @@ def from_base64(texts: list[str], field: str, max_images: int) -> list[tuple[str
     return counted(found, field, max_images)
 
 
-def counted(found: list[tuple[str, bytes]], field: str, max_images: int) -> list[tuple[str, bytes]]:
+def counted(found: list[Given], field: str, max_images: int) -> list[Given]:
+    """Return pictures that are not too many, and at least one. Raises Refused."""
     if not found:
         raise Refused(400, "missing_parameter", f"Give at least one picture as {field}.", field)
     if len(found) > max_images:

@@ -22,12 +22,15 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
 from gencv.core.errors import BadImage, BrokenIndex, GencvError, InUse
+from gencv.history.recorder import Recorder
 from gencv.images.thumbnail import THUMBNAIL_PX
 from serving import errors
+from serving.answers import Added, Item, Page, Removed
 from serving.api import new_api
 from serving.batching import Batcher
 from serving.calls import call
-from serving.metrics import batch_sizes, stages
+from serving.history import add_history, open_recorder, record_search
+from serving.metrics import batch_sizes, count_waiting, stages
 from serving.pictures import limits_of
 from serving.requests import body_of, read
 from serving.settings import Settings
@@ -41,6 +44,11 @@ MAX_VECTORS = 64
 MAX_DIM = 8_192
 MAX_WRITES = 256
 """Pictures that one commit adds or removes."""
+FOUND: dict[int | str, dict[str, Any]] = {200: {"model": Page}, 404: {}, 410: {}}
+THUMBNAIL: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
+    304: {"description": "The one that is known is still the right one."},
+}
 
 
 class SearchSettings(Settings):
@@ -59,7 +67,7 @@ class SearchSettings(Settings):
 class Similar(BaseModel):
     """What may be said beside a picture that is given by its id."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     text: str = ""
     """What the pictures should show, in words."""
@@ -106,7 +114,7 @@ class JsonAsked(Asked):
 class Said(BaseModel):
     """What is said of the pictures that are added, of each of them the same."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     caption: list[str] = []
     label: int | None = None
@@ -152,11 +160,13 @@ class Service(Protocol):
 Id = Annotated[str, Path(pattern=ID)]
 
 
-def build_api(service: Service, settings: SearchSettings) -> FastAPI:
-    """Return the application; see `Service`."""
-    api = new_api("search", "gencv search", __doc__ or "", settings.door, service.ready)
+def build_api(service: Service, settings: SearchSettings, recorder: Recorder | None = None) -> FastAPI:
+    """Return the application; see `Service`. recorder: where searches are written down; it is closed with it."""
+    stop = recorder.close if recorder else None
+    api = new_api("search", "gencv search", __doc__ or "", settings.door, service.ready, stop)
+    add_history(api, recorder, "searches")
 
-    @api.post("/v1/query", openapi_extra={"requestBody": body_of(Asked, JsonAsked)})
+    @api.post("/v1/query", openapi_extra={"requestBody": body_of(Asked, JsonAsked)}, responses=FOUND)
     async def query(request: Request) -> dict[str, Any]:
         """Find pictures by a text, a picture, or both, best first."""
         images, asked = await read(request, Asked, JsonAsked, 1)
@@ -166,7 +176,7 @@ def build_api(service: Service, settings: SearchSettings) -> FastAPI:
             )
         return await page(request, asked, images[0][1] if images else None)
 
-    @api.get("/v1/similar/{id}")
+    @api.get("/v1/similar/{id}", responses=FOUND)
     async def similar(request: Request, id: Id, said: Annotated[Similar, Query()]) -> dict[str, Any]:
         """Find more like a picture of the index."""
         return await page(request, Asked(**said.model_dump(), like=id), None)
@@ -174,17 +184,20 @@ def build_api(service: Service, settings: SearchSettings) -> FastAPI:
     async def page(request: Request, asked: Asked, image: bytes | None) -> dict[str, Any]:
         began = time.perf_counter()
         found = await service.ask(asked, image)
+        if recorder:
+            said = asked.model_dump(mode="json", exclude={"vector"}, exclude_defaults=True)
+            record_search(recorder, request.state, said, image, found)
         for hit in found["hits"]:
             hit["thumbnail"] = thumbnail_path(request, hit["id"])
         took_ms = round((time.perf_counter() - began) * 1000, 1)
         return {"id": request.state.request_id, **found, "timing_ms": {**found["timing_ms"], "total": took_ms}}
 
-    @api.get("/v1/items/{id}")
+    @api.get("/v1/items/{id}", responses={200: {"model": Item}})
     async def item(request: Request, id: Id) -> dict[str, Any]:
         """Tell what is known of a picture."""
         return {**await service.item(id), "thumbnail": thumbnail_path(request, id)}
 
-    @api.get("/v1/items/{id}/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+    @api.get("/v1/items/{id}/thumbnail", response_class=Response, responses=THUMBNAIL)
     async def thumbnail(
         request: Request, id: Id, size_px: Annotated[int, Query(ge=MIN_PX, le=THUMBNAIL_PX)] = THUMBNAIL_PX
     ) -> Response:
@@ -197,7 +210,7 @@ def build_api(service: Service, settings: SearchSettings) -> FastAPI:
             return Response(None, 304, headers)
         return Response(data, 200, headers, media_type="image/jpeg")
 
-    @api.post("/v1/items", openapi_extra={"requestBody": body_of(Said, JsonSaid)})
+    @api.post("/v1/items", openapi_extra={"requestBody": body_of(Said, JsonSaid)}, responses={200: {"model": Added}})
     async def add(request: Request) -> dict[str, Any]:
         """Add pictures; one that is there already stays as it is.
 
@@ -212,7 +225,7 @@ def build_api(service: Service, settings: SearchSettings) -> FastAPI:
         results = [outcome(name, one) for (name, _), one in zip(images, found, strict=True)]
         return {"id": request.state.request_id, "items": results, "version": added[0]["version"]}
 
-    @api.delete("/v1/items/{id}")
+    @api.delete("/v1/items/{id}", responses={200: {"model": Removed}})
     async def remove(request: Request, id: Id) -> dict[str, Any]:
         """Delete a picture from the index. Pages that were begun before keep it until their version goes."""
         require_writable(settings)
@@ -235,8 +248,7 @@ def outcome(name: str, found: dict[str, Any] | GencvError) -> dict[str, Any]:
     """Return what a client is told of one picture that was to be added."""
     if isinstance(found, dict):
         return {"name": name, "id": found["id"], "added": found["added"], "error": None}
-    status, code = errors.status_of(found)
-    return {"name": name, "id": None, "added": False, "error": errors.body(status, code, str(found), "image")["error"]}
+    return {"name": name, "id": None, "added": False, "error": errors.told(found, "image")["error"]}
 
 
 class Searchers:
@@ -256,7 +268,8 @@ class Searchers:
         self.searcher.load()  # what is wrong with it ends the deployment, not the first request
         with suppress(GencvError):  # of an encoder without texts
             self.searcher.answer(Query(text="a picture", k=1))  # the first one takes seconds
-        self.encode = Batcher(self.searcher.encode, settings.replicas.max_batch, on_batch=noted)
+        count, size = count_waiting("search", "encoder"), settings.replicas.max_batch
+        self.encode = Batcher(self.searcher.encode, size, on_batch=noted, on_waiting=count)
         self.writer = Writer(self.searcher)
         self.write = Batcher(self.written, MAX_WRITES, weight=len)
         self.measure = Latest(self.searcher.measure_cutoff)
@@ -456,7 +469,7 @@ class Search:
         self.service, self.settings = Remote(searchers), settings
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_api(self.service, self.settings)
+        return build_api(self.service, self.settings, open_recorder(self.settings.history))
 
 
 def build(args: SearchSettings) -> Application:

@@ -9,10 +9,10 @@ detectors, which load bundles by name as they are asked for.
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
@@ -20,12 +20,15 @@ from ray.serve.handle import DeploymentHandle
 from gencv.core.errors import GencvError, UnknownName
 from gencv.history.recorder import Recorder
 from serving import errors
+from serving.answers import Checked
 from serving.api import new_api
 from serving.batching import Batcher
 from serving.calls import call
-from serving.history import add_history, open_recorder, record
-from serving.metrics import batch_sizes, stages, verdicts
-from serving.pictures import limits_of
+from serving.feedback import add_feedback
+from serving.fetch import Fetcher, Urls
+from serving.history import add_history, open_recorder, record_verdicts
+from serving.metrics import batch_sizes, count_waiting, stages, verdicts
+from serving.pictures import as_list, counted, limits_of
 from serving.requests import body_of, read
 from serving.settings import Settings
 
@@ -44,12 +47,14 @@ class SpoofSettings(Settings):
     """Those that judge where a request names none; () is all of them."""
     threshold: str = "eer"
     """Which of a bundle's thresholds decides."""
+    urls: Urls = Urls()
+    """Whether pictures may be given by URL."""
 
 
 class Options(BaseModel):
     """What a request may choose."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     bundles: tuple[str, ...] = ()
     """Who judges, of the names that /readyz lists."""
@@ -61,12 +66,14 @@ class Options(BaseModel):
     """Pictures of why, beside each answer: a map of where the detector looks, the nearest training pictures."""
     provenance: bool = True
     """Read what the file says of its origin. It stands beside the score and does not change it."""
+    url: Annotated[tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=str | list[str])] = ()
+    """Where a picture is to be fetched from, or several; they come after those of `image`. Off unless switched on."""
 
 
 class JsonOptions(Options):
     """The same, with the pictures beside it."""
 
-    image: str | list[str]
+    image: str | list[str] | None = None
     """Base64, or `data:` URLs with base64."""
 
 
@@ -86,9 +93,13 @@ def build_api(service: Service, settings: SpoofSettings, recorder: Recorder | No
     """Return the application; see `Service`. recorder: where verdicts are written down; it is closed with it."""
     stop = recorder.close if recorder else None
     api = new_api("spoof", "gencv spoof", __doc__ or "", settings.door, service.ready, stop)
-    add_history(api, recorder)
+    fetcher = Fetcher(settings.urls)
+    add_history(api, recorder, "verdicts")
+    add_feedback(api, recorder)
 
-    @api.post("/v1/check", openapi_extra={"requestBody": body_of(Options, JsonOptions)})
+    @api.post(
+        "/v1/check", openapi_extra={"requestBody": body_of(Options, JsonOptions)}, responses={200: {"model": Checked}}
+    )
     async def check(request: Request) -> dict[str, Any]:
         """Judge one or many pictures.
 
@@ -100,25 +111,31 @@ def build_api(service: Service, settings: SpoofSettings, recorder: Recorder | No
         for name in names:
             if name not in settings.bundles:
                 raise UnknownName("bundle", name, settings.bundles)
-        results = await asyncio.gather(*(judged(service, name, data, names, options) for name, data in images))
+        counted([*images, *options.url], "image", settings.door.max_images)
+        given = [*images, *await fetcher.fetch_all(options.url, request.state.share.grow)]
+        results = await asyncio.gather(*(judged(service, name, data, names, options) for name, data in given))
         failed = [result["error"] for result in results if result["error"]]
         if len(failed) == len(results):
             raise failed[0]
         for result in results:
             if result["error"]:
-                status, code = errors.status_of(result["error"])
-                result["error"] = errors.body(status, code, str(result["error"]), "image")["error"]
+                result["error"] = errors.told(result["error"], "image")["error"]
         if recorder:
-            for (_, data), result in zip(images, results, strict=True):
-                record(recorder, request.state, data, result["answers"])
+            for (_, data), result in zip(given, results, strict=True):
+                if isinstance(data, bytes):
+                    record_verdicts(recorder, request.state, data, result["answers"])
         took_ms = round((time.perf_counter() - began) * 1000, 1)
         return {"id": request.state.request_id, "results": results, "timing_ms": {"total": took_ms}}
 
     return api
 
 
-async def judged(service: Service, name: str, data: bytes, bundles: Sequence[str], options: Options) -> dict[str, Any]:
-    """Return one picture's result; its `error` is a GencvError or None."""
+async def judged(
+    service: Service, name: str, data: bytes | GencvError, bundles: Sequence[str], options: Options
+) -> dict[str, Any]:
+    """Return one picture's result; its `error` is a GencvError or None. data: the picture, or why there is none."""
+    if isinstance(data, GencvError):
+        return unjudged(name, data)
     origin = asyncio.ensure_future(service.provenance(data)) if options.provenance else None
     try:
         found = await asyncio.gather(*(service.check(each, data, options) for each in bundles))
@@ -128,7 +145,7 @@ async def judged(service: Service, name: str, data: bytes, bundles: Sequence[str
             origin.cancel()
         if isinstance(error, errors.Busy):
             raise  # nothing is wrong with the picture
-        return {"name": name, "id": None, "answers": [], "provenance": None, "error": error}
+        return unjudged(name, error)
     answers = [
         {"bundle": each, "digest": one["digest"], **answer}
         for each, one in zip(bundles, found, strict=True)
@@ -139,6 +156,10 @@ async def judged(service: Service, name: str, data: bytes, bundles: Sequence[str
     id = answers[0]["id"]
     timing = {each: one["timing_ms"] for each, one in zip(bundles, found, strict=True)}
     return {"name": name, "id": id, "answers": answers, "provenance": provenance, "error": None, "timing_ms": timing}
+
+
+def unjudged(name: str, error: GencvError) -> dict[str, Any]:
+    return {"name": name, "id": None, "answers": [], "provenance": None, "error": error, "timing_ms": {}}
 
 
 class Detectors:
@@ -158,7 +179,8 @@ class Detectors:
             limits=self.limits,
             gallery=self.settings.galleries.get(name, ""),
         )
-        batch = Batcher(checker.judge, self.settings.replicas.max_batch, on_batch=noted)
+        size = self.settings.replicas.max_batch
+        batch = Batcher(checker.judge, size, on_batch=noted, on_waiting=count_waiting("spoof", name))
         return checker, batch
 
     async def check(self, data: bytes, options: Options) -> dict[str, Any]:

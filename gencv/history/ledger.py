@@ -98,9 +98,9 @@ class Ledger:
             found = connection.execute(rows).all()
         return ((id, place, label) for id, place, label in found if id)
 
-    def forget_picture(self, id: str) -> dict[str, int]:
-        """Delete all that names a picture, and the picture; from searches that found it, its id alone goes."""
-        gone = self._forget(lambda kind: kind.picture_id == id)
+    def forget(self, id: str) -> dict[str, int]:
+        """Delete a row, or all that names a picture and the picture; from searches that found it its id alone goes."""
+        gone = self._forget(lambda kind: (kind.picture_id == id) | (kind.id == id))
         with self._writing() as connection:
             found = select(Search.id, Search.hits).where(cast(Search.hits, Text).contains(f'"{id}"', autoescape=True))
             for row_id, hits in connection.execute(found).all():

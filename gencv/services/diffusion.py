@@ -99,6 +99,8 @@ class Studio:
         """Seconds for a question to the UNet, a picture: the pace."""
         self.on_batch: Callable[[int], None] = lambda size: None
         """Told the size of each batch."""
+        self.on_waiting: Callable[[int], None] = lambda count: None
+        """Told how many pictures wait or are painted, whenever that changes."""
 
     @property
     def num_pictures(self) -> int:
@@ -175,6 +177,7 @@ class Studio:
             ahead = [*self.painting, *self.waiting]
             work.tell(Accepted(len(ahead), self._eta_s([*ahead, *rows_of(work)]), *size, tokens))
             self.waiting += rows_of(work)
+            self.on_waiting(len(self.waiting) + len(self.painting))
             if self.worker is None:
                 self.worker = threading.Thread(target=self._work, name="painter", daemon=True)
                 self.worker.start()
@@ -222,6 +225,7 @@ class Studio:
                 self.waiting = [row for row in self.waiting if (id(row[0]), row[1]) not in taken]
             else:
                 self.painting, self.worker = [], None
+            self.on_waiting(len(self.waiting) + len(self.painting))
             return self.painting
 
     def _paint(self, rows: list[Row]) -> None:
@@ -327,7 +331,8 @@ class Studio:
             stated = parameters_of(picture, how, weights=self.weights, init_id=began(work))
             data = to_file(picture.image, stated, how, mask=work.mask, ingredient=known(work.order.init))
         recipe = picture.recipe
-        return Painted(place, recipe, recipe.digest(), picture.finish_reason, data, picture.notes)
+        told = recipe.digest(), picture.finish_reason, data, picture.notes, self.weights
+        return Painted(place, recipe, *told)
 
 
 def open_studio(

@@ -87,6 +87,8 @@ class Painted:
     data: bytes | None
     """The stamped file; None where the content was filtered."""
     notes: tuple[str, ...] = ()
+    weights: str = ""
+    """Digest of the painter's."""
 
 
 Event = Accepted | Stepped | Partial | Painted

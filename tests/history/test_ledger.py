@@ -84,10 +84,10 @@ def test_a_subjects_picture_is_deleted_everywhere(ledger: Ledger, verdict: Make,
         ],
         {ID: DATA},
     )
-    assert ledger.forget_picture(ID) == {"verdicts": 1, "searches": 1, "paintings": 1, "feedback": 1, "kept": 1}
+    assert ledger.forget(ID) == {"verdicts": 1, "searches": 1, "paintings": 1, "feedback": 1, "kept": 1}
     assert ledger.counts() == {"verdicts": 1, "searches": 1, "paintings": 0, "feedback": 0, "kept": 0}
     assert ledger.page("searches").rows[0]["hits"] == [other, "x"] and files(tmp_path) == []
-    assert set(ledger.forget_picture(ID).values()) == {0}
+    assert set(ledger.forget(ID).values()) == {0}
 
 
 def test_what_is_too_old_goes(ledger: Ledger, verdict: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,9 +120,9 @@ def test_a_picture_that_cannot_be_deleted_is_said(
     with monkeypatch.context() as broken:
         broken.setattr("gencv.core.storage.remove_file", fails)
         with pytest.raises(HistoryUnavailable, match="not the file"):
-            ledger.forget_picture(ID)
+            ledger.forget(ID)
     assert ledger.counts()["kept"] == 1
-    assert ledger.forget_picture(ID)["kept"] == 1 and files(tmp_path) == []
+    assert ledger.forget(ID)["kept"] == 1 and files(tmp_path) == []
 
 
 def test_rows_are_taken_out(ledger: Ledger, verdict: Make, tmp_path: Path) -> None:

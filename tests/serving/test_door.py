@@ -14,6 +14,7 @@ from gencv.core.errors import BadInput
 from serving.api import new_api
 from serving.door import Door, Doorkeeper, Rates, digest_of, read_keys
 from serving.errors import Refused
+from serving.room import Share
 
 Client = Callable[..., TestClient]
 
@@ -57,7 +58,19 @@ def test_health_is_open(client: Client, keys: str) -> None:
     away = client(api_of(keys_path=keys), "192.0.2.7")
     assert away.get("/healthz").json() == {"status": "ok"}
     assert away.get("/readyz").json()["status"] == "ready"
-    assert away.get("/openapi.json").status_code == 401
+    assert away.post("/echo").status_code == 401
+
+
+def test_the_pages_of_requests_need_no_key_but_their_own_machine_where_there_are_none(
+    client: Client, keys: str
+) -> None:
+    for path in ("/docs", "/redoc", "/openapi.json", "/static-offline-docs/swagger-ui.css"):
+        assert client(api_of(keys_path=keys), "192.0.2.7").get(path).status_code == 200
+        assert client(api_of()).get(path).status_code == 200
+        assert client(api_of(), "192.0.2.7").get(path).status_code == 401
+    for path in ("/docs/echo", "/static-offline-docs", "/static-offline-docs/../echo", "/openapi.json/"):
+        status = client(api_of(keys_path=keys), "192.0.2.7").post(path).status_code
+        assert status in (401, 405), path
 
 
 def test_keys_have_scopes_and_rates(client: Client, keys: str) -> None:
@@ -93,7 +106,7 @@ def test_a_slow_client_is_dropped() -> None:
 
     keeper = Doorkeeper(FastAPI(), Door(body_timeout_s=0.05), "spoof")
     with pytest.raises(Refused) as refused:
-        asyncio.run(keeper.read(silent))
+        asyncio.run(keeper.read(silent, Share(keeper.room)))
     assert refused.value.status == 408
 
 

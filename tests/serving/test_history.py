@@ -1,10 +1,14 @@
 """What /spoof writes down, lists, and forgets."""
 
+import base64
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from answerers import applications
+from fakes import colour_png
 from starlette.testclient import TestClient
 
 from gencv.core.errors import BadInput, HistoryUnavailable
@@ -161,7 +165,7 @@ def test_a_picture_is_forgotten(here: TestClient, recorder: Recorder, tmp_path: 
         ("get", "history", {"params": {"since": "0001-01-01T00:00:00+14:00"}}, 400, "bad_input", None),
         ("get", "history", {"params": {"label": "a\0b"}}, 200, None, None),
         ("delete", "history/..%2f..%2fetc", {}, 404, "not_found", None),
-        ("delete", f"history/{A.upper()}", {}, 400, "invalid_parameter", "picture_id"),
+        ("delete", f"history/{A.upper()}", {}, 400, "invalid_parameter", "id"),
     ],
 )
 def test_bad_requests_are_one_sentence(
@@ -210,3 +214,68 @@ def test_stopping_writes_what_waits(client: Client, history_url: str) -> None:
 def test_a_history_that_cannot_be_opened_is_said_at_the_start() -> None:
     with pytest.raises(BadInput, match="'mysql'"):
         open_recorder(History(url="mysql://host/x"))
+
+
+@pytest.fixture
+def all_here(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[TestClient, TestClient, TestClient]:
+    """Clients of /spoof, /search, and /v1 with one history in common."""
+    apis = applications(tmp_path, monkeypatch)
+    spoof, search, diffusion = (client(apis[name]) for name in ("spoof", "search", "diffusion"))
+    return spoof, search, diffusion
+
+
+def test_searches_are_written_down_without_their_pictures(all_here: tuple[TestClient, ...]) -> None:
+    _, search, _ = all_here
+    data = colour_png("red", 99)
+    asked = {"text": "a wall", "k": "2", "where": "label = 0"}
+    found = search.post("/v1/query", files={"image": ("x.png", data)}, data=asked, headers={"x-request-id": "req-1"})
+    search.post("/v1/query", json={"vector": [1, 0, 0, 0], "k": 1})
+    search.post("/v1/query", json={"text": "a", "where": "nothing = 1"})  # is refused, and no search
+    until(lambda: len(items(search)) == 2)
+    by_vector, row = items(search)
+    assert by_vector["asked"] == {"k": 1} and by_vector["picture_id"] is None
+    assert row["asked"] == {"text": "a wall", "k": 2, "where": "label = 0"} and row["picture_id"] == picture_id(data)
+    assert (row["request_id"], row["caller"]) == ("req-1", "")
+    assert row["hits"] == [hit["id"] for hit in found.json()["hits"]]
+    assert row["index_version"] == found.json()["index"]["version"]
+    assert search.delete(f"/v1/history/{by_vector['id']}").json()["deleted"]["searches"] == 1
+    assert search.delete(f"/v1/history/{row['picture_id']}").json()["deleted"]["searches"] == 1
+    assert items(search) == []
+
+
+def test_paintings_are_written_down_shown_or_not(all_here: tuple[TestClient, ...]) -> None:
+    *_, diffusion = all_here
+    made = diffusion.post("/images/generations", json={"prompt": "a", "seed": [7, 9]}).json()
+    diffusion.post("/images/generations", json={"prompt": "forbidden", "seed": 1})
+    with diffusion.stream("POST", "/images/generations", json={"prompt": "b", "seed": 5, "stream": True}) as stream:
+        assert b"completed" in stream.read()
+    until(lambda: len(diffusion.get("/history").json()["items"]) == 4)
+    streamed, hidden, second, first = diffusion.get("/history").json()["items"]
+    assert [row["recipe"]["seed"] for row in (first, second, hidden, streamed)] == [7, 9, 1, 5]
+    assert first["picture_id"] == picture_id(base64.b64decode(made["data"][0]["b64_json"]))
+    assert (first["model"], first["model_digest"], first["finish_reason"]) == ("grey", "weights of a test", "done")
+    assert hidden["picture_id"] is None and hidden["finish_reason"] == "content_filtered"
+    assert diffusion.delete(f"/history/{first['picture_id']}").json()["deleted"]["paintings"] == 1
+    assert diffusion.delete(f"/history/{hidden['id']}").json()["deleted"]["paintings"] == 1
+    assert [row["id"] for row in diffusion.get("/history").json()["items"]] == [streamed["id"], second["id"]]
+
+
+def test_a_picture_is_forgotten_in_all_of_one_history(all_here: tuple[TestClient, ...]) -> None:
+    spoof, search, _ = all_here
+    data = colour_png("red", 99)
+    (verdict, *_) = check(spoof, data)[0]["answers"]
+    search.post("/v1/query", files={"image": ("x.png", data)})
+    until(lambda: len(items(spoof)) == 2 and len(items(search)) == 1)
+    assert spoof.get("/v1/history", params={"label": "spoof"}).json()["items"]
+    assert search.get("/v1/history", params={"label": "spoof"}).json()["error"]["code"] == "bad_input"
+    gone = search.delete(f"/v1/history/{verdict['id']}").json()["deleted"]
+    assert (gone["verdicts"], gone["searches"]) == (2, 1) and items(spoof) == items(search) == []
+
+
+def until(is_so: Callable[[], bool], timeout_s: float = 20) -> None:
+    end = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.01)
