@@ -44,9 +44,8 @@ def main(path: Path = CONFIG) -> None:
         with ThreadPoolExecutor(len(places)) as pool:  # which loads the models, side by side
             list(pool.map(ready, places.values()))
         print(f"Serving after {time.monotonic() - began:.0f} s; Ctrl-C stops it.")
-        for one in config["applications"]:
-            is_page = one["route_prefix"] == "/"
-            print(f"  {one['name']:<10} {places[one['name']]}/{'' if is_page else 'docs'}")
+        for name, place in places.items():
+            print(f"  {name:<10} {place if name == 'web' else f'{place}/docs'}")
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:

@@ -69,13 +69,15 @@ def build_page(endpoints: Endpoints) -> gr.Blocks:
         notes = [note(why[application]) for _, application in TABS.values()]
         return [HEAD + (SIGN_OUT if COOKIE in asker.cookies else ""), *notes]
 
-    with gr.Blocks(title="gencv", analytics_enabled=False, delete_cache=(HOUR_S, HOUR_S)) as page:
+    page = gr.Blocks(title="gencv", analytics_enabled=False, delete_cache=(HOUR_S, HOUR_S))
+    with page:
         head = gr.HTML(HEAD, elem_id="head")
         notes = []
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             for name, (room, _) in TABS.items():
                 with gr.Tab(name, id=name.lower()):
                     notes.append(gr.Markdown(visible=False, elem_id=f"{name.lower()}-shut"))
                     room.tab(endpoints)
         page.load(opened, None, [head, *notes], show_progress="hidden", api_visibility="private")
-    return page.queue(default_concurrency_limit=AT_ONCE, max_size=WAITING, api_open=False)
+    page.queue(default_concurrency_limit=AT_ONCE, max_size=WAITING, api_open=False)
+    return page

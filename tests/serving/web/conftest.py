@@ -23,6 +23,8 @@ from gencv.services import search
 WAIT_MS = 15_000
 CHROMIUM = shutil.which("chromium")
 OFFLINE = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+HOW: Any = {"executable_path": CHROMIUM, "args": [*OFFLINE, *CAMERA]}
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -88,7 +90,10 @@ def served(whole: Any) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as driver, driver.chromium.launch(executable_path=CHROMIUM, args=OFFLINE) as browser:
+    with (
+        sync_playwright() as driver,
+        driver.chromium.launch(**HOW) as browser,
+    ):
         yield browser
 
 

@@ -101,6 +101,16 @@ def test_what_is_no_picture_is_a_sentence_beside_the_others(page: Page, tmp_path
     expect(page.locator("#check-feedback-picture")).to_be_hidden()
 
 
+def test_the_camera_takes_one(page: Page) -> None:
+    page.get_by_role("button", name="Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_role("button", name="capture photo").click()
+    expect(page.locator("#check-pictures img")).to_have_count(1)
+    expect(page.get_by_role("button", name="Take a picture")).to_be_visible()
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.locator("#check-results .headline")).to_be_visible()
+
+
 def test_without_a_picture_a_sentence_says_so(page: Page) -> None:
     page.get_by_role("button", name="Check", exact=True).click()
     expect(page.get_by_text("Give a picture first.")).to_be_visible()
