@@ -1,8 +1,9 @@
 """/v1/jobs over HTTP, with a real desk and painters that paint at once."""
 
+import asyncio
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from gencv.images.decode import decode
 from gencv.services.desk import Desk
 from gencv.services.orders import MockupOrder
 from serving import errors
+from serving.calls import MAX_TRIES, answer_of
 from serving.diffusion import build_api
 from serving.door import Door, digest_of
-from serving.jobs import again_s
+from serving.jobs import RemoteDesk, again_s
 from serving.orders import DiffusionSettings
 
 SETTINGS = DiffusionSettings(painters={"starter": "starter", "other": "sd-1.5"}, num_inference_steps=4)
@@ -249,3 +251,50 @@ def test_what_may_be_asked_again_and_when() -> None:
     assert again_s(errors.Busy(7), 99) == 7
     waits = [again_s(RayActorError(), failed) for failed in range(1, 7)]
     assert waits == [2, 4, 8, 16, 32, None] and again_s(OutOfMemory("x"), 1) is None
+
+
+def test_events_go_on_where_the_desk_dies_and_no_picture_comes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [("picture", {"place": place}) for place in range(3)]
+    scripts: list[list[Any]] = [
+        [*pictures[:2], RayActorError()],
+        [RayActorError()],
+        [*pictures, None, ("succeeded", {})],
+    ]
+
+    async def script(*asked: Any) -> AsyncGenerator[Any, None]:
+        assert asked[1:] == ("events", "me", "id")
+        for one in scripts.pop(0):
+            if isinstance(one, Exception):
+                raise one
+            yield one
+
+    async def heard() -> list[Any]:
+        desk: Any = object()
+        return [one async for one in RemoteDesk(desk).events("me", "id")]
+
+    monkeypatch.setattr("serving.jobs.stream", script)
+    assert asyncio.run(heard()) == [*pictures, None, ("succeeded", {})]
+    scripts[:] = [[RayActorError()] for _ in range(MAX_TRIES)]
+    with pytest.raises(RayActorError):
+        asyncio.run(heard())
+
+
+def test_who_is_cancelled_while_he_waits_for_an_answer_cancels_the_work() -> None:
+    class Response:
+        cancelled = False
+
+        def __await__(self) -> Any:
+            return asyncio.sleep(60).__await__()
+
+        def cancel(self) -> None:
+            self.cancelled = True
+
+    async def main() -> None:
+        response = Response()
+        task = asyncio.create_task(answer_of(response))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled() and response.cancelled
+
+    asyncio.run(main())
