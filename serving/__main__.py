@@ -30,11 +30,13 @@ def main(path: Path = CONFIG) -> None:
     """Start all applications of a file, and wait for Ctrl-C. Raises BadInput."""
     began = time.monotonic()
     config: dict[str, Any] = yaml.safe_load(path.read_text())
-    targets = [target_of(one) for one in config["applications"]]  # before Ray, as most mistakes are found here
+    logging_config = config["logging_config"]
+    # Before Ray, as most mistakes are found here.
+    targets = [target_of(one, logging_config) for one in config["applications"]]
     http = HTTPOptions(**config["http_options"])
     ray.init(log_to_driver=False, logging_level=logging.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # after Ray, whose own would abort
-    serve.start(proxy_location=config["proxy_location"], http_options=http, logging_config=config["logging_config"])
+    serve.start(proxy_location=config["proxy_location"], http_options=http, logging_config=logging_config)
     try:
         serve.run_many(targets)
         places = {
@@ -60,8 +62,11 @@ def ready(place: str) -> None:
         pass
 
 
-def target_of(application: dict[str, Any]) -> RunTarget:
-    """Build one application from its entry, as Serve does. Raises BadInput."""
+def target_of(application: dict[str, Any], logging_config: dict[str, Any]) -> RunTarget:
+    """Build one application from its entry, as Serve does. Raises BadInput.
+
+    logging_config: which `serve deploy` hands on to every application by itself, and `run_many` does not.
+    """
     module, _, name = application["import_path"].partition(":")
     build = getattr(import_module(module), name)
     try:
@@ -70,7 +75,8 @@ def target_of(application: dict[str, Any]) -> RunTarget:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise BadInput(f"{application['name']}: {field}: {first['msg']}.") from None
-    return RunTarget(build(args), name=application["name"], route_prefix=application["route_prefix"])
+    name, prefix = application["name"], application["route_prefix"]
+    return RunTarget(build(args), name=name, route_prefix=prefix, logging_config=logging_config)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class Noted:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if re.fullmatch(r"[\w.-]{1,64}", given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        began, status = time.perf_counter(), 500
+        began, status = time.perf_counter(), 0
         self.count(1)
 
         async def noted(message: Message) -> None:
@@ -93,8 +93,12 @@ class Noted:
 
         try:
             await self.app(scope, receive, noted)
+        except asyncio.CancelledError:
+            status = status or 499  # its client went away
+            raise
         finally:
             self.count(-1)
+            status = status or 500
             took_s = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "none")
             measure_request(self.name, route, status, took_s)

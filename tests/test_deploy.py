@@ -57,6 +57,32 @@ def test_serve_and_our_settings_accept_the_applications(place: str) -> None:
             assert made.door.keys_path, "open to others, and without keys"
 
 
+def test_kubernetes_serves_all_that_a_machine_does() -> None:
+    here, there = ({one["import_path"] for one in config["applications"]} for config in serve_configs().values())
+    assert here == there
+
+
+def test_the_pods_have_what_the_applications_name() -> None:
+    """Keys and models lie where pods mount them, and nothing is written to what is mounted to be read."""
+    applications = serve_configs()["deploy/kuberay.yaml"]["applications"]
+    cluster = kuberay()["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+        for place in paths_in([one["args"] for one in applications]):
+            assert any(place.startswith(f"{mount}/") for mount in mounts), place
+    (search,) = (one["args"] for one in applications if one["name"] == "search")
+    assert not search.get("writable")
+
+
+def paths_in(value: Any) -> list[str]:
+    """Return all absolute paths in settings."""
+    if isinstance(value, str):
+        return [value] if value.startswith("/") else []
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [path for one in inner for path in paths_in(one)]
+
+
 def test_kubernetes_runs_the_same_version_everywhere() -> None:
     import ray
 

@@ -1,16 +1,32 @@
 """Every block of the README runs, in a copy of the project, as a user would paste it."""
 
+import base64
+import io
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from socket import socket
+from typing import Any
 
 import pytest
 import ray
+import yaml
+from PIL import Image
+
+from gencv.index.table import Index
 
 ROOT = Path(__file__).parents[1]
+SERVED = "127.0.0.1:8000"
+"""Where `make serve` answers; a block with it in it asks what is served."""
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +51,9 @@ def test_the_targets_of_make_exist(block: str) -> None:
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "block", [block for block in BLOCKS if not block.startswith("make")], ids=lambda block: block.split("\n")[1][:20]
+    "block",
+    [block for block in BLOCKS if not block.startswith("make") and SERVED not in block],
+    ids=lambda block: block.split("\n")[1][:20],
 )
 def test_the_block_runs(block: str, copy: Path, request: pytest.FixtureRequest) -> None:
     starts_ray = "ray start" in block
@@ -66,3 +84,69 @@ def test_the_block_runs(block: str, copy: Path, request: pytest.FixtureRequest) 
     assert all(words in done.stdout for command, words in said.items() if command in block)
     if starts_ray:
         assert (copy / "runs/submitted/manifest/manifest.parquet").exists()
+
+
+@pytest.fixture
+def served(copy: Path) -> Iterator[str]:
+    """HOST:PORT of the applications but for the page, with the bundle and the index that the blocks before made."""
+    with closing(socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = yaml.safe_load((copy / "serving" / "config.yaml").read_text().replace("runs/demo", f"{copy}/runs/readme"))
+    config["http_options"]["port"] = port
+    config["applications"] = [one for one in config["applications"] if one["name"] != "web"]
+    (copy / "runs" / "serving.yaml").write_text(yaml.safe_dump(config))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "GENCV_"))}
+    with (copy / "runs" / "serving.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "serving", "runs/serving.yaml"],
+            cwd=copy,
+            env={**environment, "RAY_ADDRESS": "local", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(copy)},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    assert server.stdout is not None
+    try:
+        said = server.stdout.readline()
+        assert said.startswith("Serving after"), (copy / "runs" / "serving.log").read_text()[-2000:]
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGINT)
+        try:
+            server.wait(60)
+        finally:
+            server.kill()
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+def test_what_is_served_answers_as_the_readme_has_it(served: str, copy: Path) -> None:
+    (block,), (snippet,) = [one for one in BLOCKS if SERVED in one], SNIPPETS
+    asking = ["bash", "-euo", "pipefail", "-c", block.replace(SERVED, served).replace("curl ", "curl --fail ")]
+    said = subprocess.run(asking, cwd=copy, capture_output=True, text=True, check=True).stdout
+    checked, found = read_all(said)
+    (answer,) = checked["results"][0]["answers"]
+    assert answer["label"] in ("live", "spoof", "uncertain") and answer["scores"] and answer["threshold_id"]
+    ids = [hit["id"] for hit in found["hits"]]
+    uris = Index.open(str(copy / "runs" / "readme" / "index")).rows(ids, ["uri"])["uri"].to_pylist()
+    assert len(uris) == 3 and uris[0].startswith("starter:chelsea"), "which is a cat"
+    picture_of(base64.b64decode(json.loads((copy / "apple.json").read_text())["data"][0]["b64_json"]))
+    subprocess.run([sys.executable, "-c", snippet.replace(SERVED, served)], cwd=copy, check=True)
+    picture_of((copy / "apple.png").read_bytes())
+
+
+def read_all(text: str) -> list[dict[str, Any]]:
+    """Return JSON objects that stand one behind the other."""
+    found, decoder = [], json.JSONDecoder()
+    while text := text.strip():
+        value, end = decoder.raw_decode(text)
+        found.append(value)
+        text = text[end:]
+    return found
+
+
+def picture_of(data: bytes) -> None:
+    """Raise unless some bytes are a whole picture with something in it."""
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.convert("L").getextrema() != (0, 0) and min(image.size) >= 64

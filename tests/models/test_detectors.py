@@ -7,6 +7,7 @@ from fakes import picture
 from scipy.special import expit, softmax
 
 from gencv.core.calibrator import Calibrator
+from gencv.models import detectors
 from gencv.models.detectors import Detector, NetworkDetector, Runner
 from gencv.models.losses import Heads
 from gencv.models.networks import build_network
@@ -53,6 +54,27 @@ def test_a_picture_is_judged_alike_alone_and_in_a_batch(network: str) -> None:
         expected = np.concatenate([getattr(judged, field) for judged in alone])
         np.testing.assert_allclose(getattr(together, field), expected, atol=1e-4)
     assert len(np.unique(together.scores)) == 3
+
+
+def test_many_pictures_go_in_passes_that_suit_the_device_and_each_has_its_own_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = detector(kinds=KINDS)
+    monkeypatch.setitem(detectors.AT_ONCE, "cpu", 3)  # so that a picture's views lie in two passes
+    sizes: list[int] = []
+
+    def counted(network: object, args: tuple[torch.Tensor, ...]) -> None:
+        sizes.append(len(args[0]))
+
+    examined = [made.prepare.examine(picture(seed, 200, 150), reencode=True) for seed in range(2)]
+    with made.running.network.register_forward_pre_hook(counted):
+        together = made.judge_examined(examined)
+    assert sizes == [3, 3, 2]
+    for judged, one in zip(together, examined, strict=True):
+        (alone,) = made.judge_examined([one])
+        for field in ("scores", "kinds", "features", "lows", "highs"):
+            np.testing.assert_allclose(getattr(judged, field), getattr(alone, field), atol=1e-5)
+    assert together[0].scores != together[1].scores and together[0].lows < together[0].highs
 
 
 def test_a_network_detector_names_itself_and_stays_in_evaluation() -> None:
