@@ -109,8 +109,11 @@ class Detector:
         """Judge pictures and their re-encodings together; each answer is as of that picture alone, with B = 1."""
         pixels, size = np.concatenate([picture.views for picture in pictures]), AT_ONCE[self.runner.device]
         judged = [self.judge(pixels[first : first + size]) for first in range(0, len(pixels), size)]
-        columns = ("scores", "kinds", "features")
-        views = Judged(*(np.concatenate([getattr(one, column) for one in judged]) for column in columns))
+        views = Judged(
+            np.concatenate([one.scores for one in judged]),
+            np.concatenate([one.kinds for one in judged]),
+            np.concatenate([one.features for one in judged]),
+        )
         ends = np.cumsum([len(picture.views) for picture in pictures])
         return [
             self._of_one(picture, views, int(end) - len(picture.views), int(end))

@@ -58,14 +58,16 @@ class Endpoints:
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Give the events of a stream, each as the dict of its `data`; who stops listening has left.
 
-        Raises gr.Error.
+        A comment, which tells how far the work is, comes as {"comment": "step 3/30"}. Raises gr.Error.
         """
         try:
             async with self.client.stream(method, path, headers=key_of(asker), **content) as answer:
                 if answer.is_error:
                     raise gr.Error(sentence_of(await answer.aread()))
                 async for line in answer.aiter_lines():
-                    if line.startswith("data: ") and line != "data: [DONE]":
+                    if line.startswith(": "):
+                        yield {"comment": line.removeprefix(": ")}
+                    elif line.startswith("data: ") and line != "data: [DONE]":
                         event = json.loads(line.removeprefix("data: "))
                         if error := event.get("error"):
                             raise gr.Error(error["message"])

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SERVED = re.compile(
     r"/(login|logout|favicon\.ico|theme\.css|manifest\.json|healthz|readyz|(assets|static|svelte)/.*"
-    r"|gradio_api/(upload|upload_progress|cancel|startup-events|queue/(join|data)|heartbeat/\w+|file=/.*))?"
+    r"|gradio_api/(upload|upload_progress|cancel|reset|startup-events|queue/(join|data)|heartbeat/\w+|file=/.*))?"
 )
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; "

@@ -34,7 +34,7 @@ THEME = gr.themes.Base(
 )
 LOOK: dict[str, Any] = {
     "theme": THEME,
-    "css_paths": Path(__file__).with_name("page.css"),
+    "css_paths": [Path(__file__).with_name(name) for name in ("page.css", "results.css")],
     "favicon_path": str(Path(__file__).with_name("page.svg")),
     "footer_links": [],
     "show_error": True,

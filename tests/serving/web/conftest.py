@@ -56,8 +56,11 @@ def new_site(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 
         @contextmanager
         def serve(**options: Any) -> Iterator[str]:
-            with served(build_whole(demo, tmp_path_factory.mktemp("site"), **options)) as address:
-                yield address
+            with socket.socket() as listening:
+                listening.bind(("127.0.0.1", 0))
+                address = "http://127.0.0.1:{1}".format(*listening.getsockname())
+                with served(build_whole(demo, tmp_path_factory.mktemp("site"), address, **options), listening):
+                    yield address
 
         yield serve
 
@@ -70,20 +73,17 @@ def site(new_site: Callable[..., Any]) -> Iterator[str]:
 
 
 @contextmanager
-def served(whole: Any) -> Iterator[str]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        # A page keeps a stream open, which a stop does not wait for.
-        config = uvicorn.Config(whole, log_level="warning", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.02)
-        yield "http://127.0.0.1:{1}".format(*listening.getsockname())
-        server.should_exit = True
-        thread.join(20)
+def served(whole: Any, listening: socket.socket) -> Iterator[None]:
+    # A page keeps a stream open, which a stop does not wait for.
+    server = uvicorn.Server(uvicorn.Config(whole, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.02)
+    yield
+    server.should_exit = True
+    thread.join(20)
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +109,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         context.set_default_timeout(WAIT_MS)
         page = context.new_page()
         page.on("request", lambda request: faults.extend(foreign(request)))
-        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        page.on("console", lambda said: faults.append(f"{said.text} {said.location}") if said.type == "error" else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         return page
 
