@@ -213,6 +213,68 @@ class Pictures(Answer):
     usage: dict[str, Any]
 
 
+class Choice(Answer):
+    name: str
+    description: str
+
+
+class Choices(Answer):
+    """What products are printed on and put into."""
+
+    templates: list[Choice]
+    scenes: list[Choice]
+
+
+class MadeMockup(Answer):
+    b64_json: str
+    name: str
+    """Of the template or scene."""
+    seed: int | None
+    tries: int | None
+    finish_reason: str
+    notes: list[str]
+    recipe: str | None
+    fidelity: dict[str, Any]
+    """How much of the product is still its own."""
+    width: int
+    height: int
+    watermarked: bool
+    cut: bool
+
+
+class Mockups(Answer):
+    created: int
+    data: list[MadeMockup]
+    output_format: str
+
+
+class JobResult(Answer):
+    data: list[dict[str, Any]]
+    """Each picture that is done so far, with the path of it as `url`."""
+    sheet: str | None
+    """The path of a sweep's contact sheet."""
+
+
+class Job(Answer):
+    id: str
+    object: Literal["job"]
+    kind: Literal["generation", "edit", "variation", "mockup", "sweep"]
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    created_at: int
+    position: int
+    """Pictures that come first."""
+    eta_s: float | None
+    progress: dict[str, float]
+    result: JobResult | None
+    error: Fault | None
+
+
+class Jobs(Answer):
+    object: Literal["list"]
+    data: list[Job]
+    cursor: str | None
+
+
 class Row(Answer):
     """A row of the history."""
 

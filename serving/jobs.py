@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from gencv.services.desk import CURSOR, Desk
 from gencv.services.jobs import ID, Job, new_job
 from gencv.services.orders import MockupOrder, Order
-from serving import errors
+from serving import answers, errors
 from serving.calls import MAX_TRIES, call, stream
 from serving.events import Events, comment, event, failed
 from serving.images import body_of, media_type
@@ -32,12 +32,23 @@ from serving.orders import DiffusionSettings, job_ordered
 from serving.painters import Remote
 from serving.requests import validated
 
+FORMATS = ("png", "jpeg", "webp")
 MAX_FAILED = 6
 """Times in a row that painters may die under a job, which then has failed: two minutes."""
 DESK_OPTIONS: dict[str, Any] = {
     "num_replicas": 1,  # who owns the folder
     "max_ongoing_requests": 1_000,  # most of them listen
     "ray_actor_options": {"num_cpus": 0.1},
+}
+NO_JOBS: dict[int | str, dict[str, Any]] = {501: {}}
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    **NO_JOBS,
+}
+PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in FORMATS}},
+    304: {"description": "The one that is known is still the right one."},
+    **NO_JOBS,
 }
 News = AsyncGenerator[tuple[str, dict[str, Any]] | None, None]
 JobId = Annotated[str, Path(pattern=ID)]
@@ -82,7 +93,13 @@ def add_jobs(api: FastAPI, desk: JobDesk | None, settings: DiffusionSettings) ->
             raise errors.Refused(501, "no_jobs", "No jobs are kept here; `jobs.folder` in the settings starts that.")
         return desk
 
-    @api.post("/jobs", status_code=202, tags=["jobs"], openapi_extra={"requestBody": body_of(JobRequest)})
+    @api.post(
+        "/jobs",
+        status_code=202,
+        tags=["jobs"],
+        openapi_extra={"requestBody": body_of(JobRequest)},
+        responses={202: {"model": answers.Job}, 200: {"model": answers.Job}, 404: {}, 409: {}, **NO_JOBS},
+    )
     async def submit(request: Request) -> Response:
         """Take work on, and answer at once. The same Idempotency-Key and body are the same job."""
         its_desk = kept()
@@ -98,7 +115,7 @@ def add_jobs(api: FastAPI, desk: JobDesk | None, settings: DiffusionSettings) ->
         status = 202 if found["id"] == job.id else 200
         return JSONResponse(shown(found, request), status, headers={"location": place})
 
-    @api.get("/jobs", tags=["jobs"])
+    @api.get("/jobs", tags=["jobs"], responses={200: {"model": answers.Jobs}, **NO_JOBS})
     async def jobs(
         request: Request,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -108,22 +125,22 @@ def add_jobs(api: FastAPI, desk: JobDesk | None, settings: DiffusionSettings) ->
         page = await kept().page(request.state.caller, limit, cursor)
         return page | {"data": [shown(job, request) for job in page["data"]]}
 
-    @api.get("/jobs/{id}", tags=["jobs"])
+    @api.get("/jobs/{id}", tags=["jobs"], responses={200: {"model": answers.Job}, **NO_JOBS})
     async def job(request: Request, id: JobId) -> dict[str, Any]:
         """Say how a job stands."""
         return shown(await kept().get(request.state.caller, id), request)
 
-    @api.delete("/jobs/{id}", status_code=204, tags=["jobs"])
+    @api.delete("/jobs/{id}", status_code=204, tags=["jobs"], responses=NO_JOBS)
     async def delete(request: Request, id: JobId) -> None:
         """Cancel a job, and forget it with its pictures."""
         await kept().delete(request.state.caller, id)
 
-    @api.post("/jobs/{id}/cancel", tags=["jobs"])
+    @api.post("/jobs/{id}/cancel", tags=["jobs"], responses={200: {"model": answers.Job}, **NO_JOBS})
     async def cancel(request: Request, id: JobId) -> dict[str, Any]:
         """Stop a job before its painter's next step; what is painted stays. One that is over stays as it is."""
         return shown(await kept().cancel(request.state.caller, id), request)
 
-    @api.get("/jobs/{id}/events", tags=["jobs"])
+    @api.get("/jobs/{id}/events", tags=["jobs"], response_class=Response, responses=EVENTS)
     async def events(request: Request, id: JobId) -> Response:
         """Say how a job stands, and what happens to it until it is over. Who leaves stops nothing, and may return."""
         news = kept().events(request.state.caller, id)
@@ -134,12 +151,12 @@ def add_jobs(api: FastAPI, desk: JobDesk | None, settings: DiffusionSettings) ->
             raise
         return Events(told(first, news, request, id))
 
-    @api.get("/jobs/{id}/pictures/{place}", tags=["jobs"])
+    @api.get("/jobs/{id}/pictures/{place}", tags=["jobs"], response_class=Response, responses=PICTURE)
     async def picture(request: Request, id: JobId, place: Annotated[int, Path(ge=0, le=10_000)]) -> Response:
         """Give a picture of a job."""
         return file_of(request, *await kept().picture(request.state.caller, id, place))
 
-    @api.get("/jobs/{id}/sheet", tags=["jobs"])
+    @api.get("/jobs/{id}/sheet", tags=["jobs"], response_class=Response, responses=PICTURE)
     async def sheet(request: Request, id: JobId) -> Response:
         """Give the contact sheet of a sweep."""
         return file_of(request, *await kept().sheet(request.state.caller, id))

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from gencv.mockup.scenes import scenes
 from gencv.mockup.templates import sentences
 from gencv.services.mockup import said_of
+from serving.answers import Choices, Mockups
 from serving.events import unless_gone
 from serving.images import Mockup, base64_of, body_of, read_form
 from serving.orders import DiffusionSettings, known_model, mockup_ordered
@@ -22,7 +23,7 @@ from serving.painters import Service
 def add_mockups(api: FastAPI, service: Service, settings: DiffusionSettings) -> None:
     """Serve mockups."""
 
-    @api.get("/mockups", tags=["mockups"])
+    @api.get("/mockups", tags=["mockups"], responses={200: {"model": Choices}})
     async def choices() -> dict[str, Any]:
         """List what products are printed on and put into, with a sentence each."""
         return {
@@ -30,7 +31,12 @@ def add_mockups(api: FastAPI, service: Service, settings: DiffusionSettings) -> 
             "scenes": [{"name": one.name, "description": f"{one.prompt}."} for one in scenes().values()],
         }
 
-    @api.post("/mockups", tags=["mockups"], openapi_extra={"requestBody": body_of(Mockup, "product")})
+    @api.post(
+        "/mockups",
+        tags=["mockups"],
+        openapi_extra={"requestBody": body_of(Mockup, "product")},
+        responses={200: {"model": Mockups}, 404: {}},
+    )
     async def mockup(request: Request) -> dict[str, Any]:
         """Print a product on a template, or set it into a scene."""
         asked, files = await read_form(request, Mockup, "product")

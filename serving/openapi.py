@@ -38,10 +38,12 @@ FAILURES: dict[int, tuple[str, dict[str, Any]]] = {
         (403, "Not for this key, or switched off here.", "wrong_scope", "This key is not for search.", None),
         (404, "It is not there.", "not_found", "The index has no picture 'a1'.", None),
         (408, "The request came too slowly.", "body_timeout", "The request took too long to arrive.", None),
+        (409, "It was said before, and otherwise.", "idempotency_mismatch", "Take another key for another job.", None),
         (410, "It was there once.", "gone", "Version 3 of the index is not there any more.", None),
         (413, "Too large.", "body_too_large", "The request is too large; 32 MB are accepted.", None),
         (415, "Of another type.", "unsupported_media_type", "Send multipart/form-data or application/json.", None),
         (429, "Too much at once: again after `Retry-After` seconds.", "busy", str(errors.Busy()), None),
+        (501, "Not switched on here.", "no_jobs", "No jobs are kept here; `jobs.folder` starts that.", None),
         (503, "Not at the moment.", "index_broken", "The index is damaged; the log names the file.", None),
     )
 }

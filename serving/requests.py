@@ -28,7 +28,7 @@ async def read(
                 if field == FIELD:
                     has_images = True
                 elif field in options.model_fields and is_list(options, field):
-                    given.setdefault(field, []).append(value)
+                    given.setdefault(field, []).extend([value] if value != "" else [])  # as forms say that of none
                 else:
                     given[field] = value
             images = await pictures.from_form(form, FIELD, max_images) if is_needed or has_images else []
@@ -60,6 +60,10 @@ def body_of(options: type[BaseModel], in_json: type[BaseModel]) -> dict[str, Any
     """Return what `read` takes, for the OpenAPI page."""
     in_form = options.model_json_schema()
     files = {"type": "array", "items": {"type": "string", "format": "binary"}}
+    for name, field in in_form["properties"].items():
+        if is_list(options, name):
+            in_form["properties"][name] = field | {"type": "array", "items": field.get("items", {"type": "string"})}
+            in_form["properties"][name].pop("anyOf", None)
     in_form["properties"] = {FIELD: files, **in_form["properties"]}
     if in_json.model_fields[FIELD].is_required():
         in_form["required"] = [FIELD, *in_form.get("required", ())]

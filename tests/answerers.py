@@ -10,19 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import COLOURS, ColourEncoder, colour_index
+from fakes import COLOURS, ColourEncoder, FakePainters, colour_index
 from fastapi import FastAPI
 
 from gencv.core.contracts import CONTENT_FILTERED, DONE
+from gencv.core.errors import NotFound
 from gencv.core.record import picture_id
 from gencv.history.ledger import open_ledger
 from gencv.history.recorder import Recorder
 from gencv.images.decode import Limits, decode
 from gencv.images.degrade import encode_png
+from gencv.mockup.making import Made
 from gencv.provenance import stamp
 from gencv.services import search as searching
 from gencv.services.diffusion import verify
-from gencv.services.orders import Accepted, Event, Order, Painted, Partial
+from gencv.services.jobs import Job
+from gencv.services.orders import Accepted, Event, MockupOrder, Order, Painted, Partial
 from serving import diffusion, search, spoof
 from serving.door import Door
 
@@ -77,11 +80,55 @@ class Painting:
                 yield Partial(place, number, data)
             yield Painted(place, recipe, recipe.digest(), DONE, data, (), "weights of a test")
 
+    async def check(self, model: str, order: Order | MockupOrder) -> None: ...
+
+    async def mockup(self, model: str, order: MockupOrder) -> Made:
+        decode(order.product, limits=LIMITS)
+        return await FakePainters().mockup(model, order)
+
     async def verify(self, data: bytes) -> dict[str, Any]:
         return verify(data, LIMITS)
 
     async def ready(self) -> dict[str, Any]:
         return {"painters": {"grey": "weights of a test"}}
+
+
+class Queue:
+    """A desk where everything waits for ever."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, dict[str, Any]] = {}
+
+    async def submit(self, job: Job, order: Order | MockupOrder) -> dict[str, Any]:
+        about = {"id": job.id, "object": "job", "kind": job.kind, "status": "queued", "created_at": int(job.created)}
+        progress = {"done": 0, "total": job.total, "share": 0.0}
+        about |= {"position": len(self.jobs), "eta_s": None, "progress": progress, "result": None, "error": None}
+        return self.jobs.setdefault(job.id, about)
+
+    async def get(self, caller: str, id: str) -> dict[str, Any]:
+        if id not in self.jobs:
+            raise NotFound(f"There is no job {id}.")
+        return self.jobs[id]
+
+    async def page(self, caller: str, limit: int, cursor: str) -> dict[str, Any]:
+        return {"object": "list", "data": list(self.jobs.values())[:limit], "cursor": None}
+
+    async def cancel(self, caller: str, id: str) -> dict[str, Any]:
+        return await self.get(caller, id)
+
+    async def delete(self, caller: str, id: str) -> None:
+        await self.get(caller, id)
+        del self.jobs[id]
+
+    async def picture(self, caller: str, id: str, place: int) -> tuple[str, str, bytes]:
+        await self.get(caller, id)
+        raise NotFound(f"There is no picture {place} of the job {id}.")
+
+    async def sheet(self, caller: str, id: str) -> tuple[str, str, bytes]:
+        return await self.picture(caller, id, 0)
+
+    async def events(self, caller: str, id: str) -> AsyncGenerator[tuple[str, dict[str, Any]] | None, None]:
+        yield "cancelled", await self.get(caller, id)
 
 
 def applications(folder: Path, monkeypatch: pytest.MonkeyPatch, *, door: Door = DOOR) -> dict[str, FastAPI]:
@@ -98,5 +145,5 @@ def applications(folder: Path, monkeypatch: pytest.MonkeyPatch, *, door: Door = 
     return {
         "spoof": spoof.build_api(Judge(), judged, recorder()),
         "search": search.build_api(search.Searchers(found), found, recorder()),
-        "diffusion": diffusion.build_api(Painting(), painted, recorder()),
+        "diffusion": diffusion.build_api(Painting(), painted, Queue(), recorder()),
     }

@@ -77,6 +77,22 @@ def test_reasons_are_asked_for_by_name(here: TestClient, judge: Judge) -> None:
     assert here.post("/v1/check", files=files("a"), data={"explain": "why"}).json()["error"]["param"] == "explain.0"
 
 
+def test_a_form_as_the_page_of_requests_sends_it(here: TestClient, judge: Judge) -> None:
+    """Lists that nobody filled in come as one empty text."""
+    form = {"bundles": "", "faces": "largest", "reencode": "true", "explain": "", "provenance": "true", "url": ""}
+    assert here.post("/v1/check", files=files("a"), data=form).status_code == 200
+    assert judge.asked == [("one", b"a", Options())]
+    body = here.get("/openapi.json").json()["paths"]["/v1/check"]["post"]["requestBody"]["content"]
+    fields = body["multipart/form-data"]["schema"]["properties"]
+    assert fields["image"]["items"] == {"type": "string", "format": "binary"}
+    assert {name for name, field in fields.items() if field["type"] == "array"} == {
+        "image",
+        "bundles",
+        "explain",
+        "url",
+    }
+
+
 def test_several_bundles_and_no_provenance_in_json(here: TestClient) -> None:
     texts = [base64.b64encode(b"a").decode(), "data:image/png;base64," + base64.b64encode(b"b").decode()]
     asked = {"image": texts, "bundles": ["two", "one"], "provenance": False}
