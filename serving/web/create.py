@@ -99,7 +99,7 @@ def words() -> dict[str, Any]:
             elem_id="create-prompt",
         ),
         "negative_prompt": gr.Textbox(label="What should not be seen?", elem_id="create-negative"),
-        "n": gr.Slider(1, 10, 1, step=1, label="How many", elem_id="create-count"),
+        "n": gr.Number(1, minimum=1, maximum=10, precision=0, label="How many", elem_id="create-count"),
     }
 
 
@@ -107,7 +107,14 @@ def start() -> list[Any]:
     """Lay out what may be begun with: a picture, how far to leave it, and what of it."""
     with gr.Accordion("Start from a picture", open=False, elem_id="create-start"):
         picture = picture_box("Picture to start from", "create-picture")
-        strength = gr.Slider(0.05, 1, 0.8, step=0.05, label="How far to leave it", info="1 keeps nothing of it")
+        strength = gr.Number(
+            0.8,
+            minimum=0,
+            maximum=1,
+            step=0.05,
+            label="How far to leave it",
+            info="from 0 to 1, which keeps nothing of it",
+        )
         editor = gr.ImageEditor(
             type="pil",
             label="Brush over what should be painted anew; without that, all of it is",
