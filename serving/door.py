@@ -6,7 +6,7 @@ An API key is 32 random bytes; what is kept of it is its SHA-256, in a file of J
 
 `python -m serving.keys triage --scopes spoof search` makes one. Without any keys only requests that come over the
 loopback interface, from no proxy, and for a loopback name are served: the last keeps pages of other origins out, whose
-names can be made to point here (DNS rebinding).
+names can be made to point here (DNS rebinding). What they post by this machine's own name is refused too.
 """
 
 import asyncio
@@ -214,7 +214,7 @@ def replayed(bodies: list[bytes], receive: Receive) -> Receive:
 
 
 def is_local(scope: Scope, headers: Headers) -> bool:
-    """Whether a request came over the loopback interface, from no proxy, and for a name of it."""
+    """Whether a request came over the loopback interface, from no proxy nor other site's page, and for a name of it."""
     client, server = scope.get("client"), scope.get("server")
     host = headers.get("host", "").rsplit(":", 1)[0].strip("[]").lower()
     return (
@@ -223,7 +223,21 @@ def is_local(scope: Scope, headers: Headers) -> bool:
         and all(is_loopback(one) for one in (client[0], server[0]))
         and (host == "localhost" or is_loopback(host))
         and not any(name in headers for name in FORWARDED)
+        and not is_foreign(scope, headers)
     )
+
+
+def is_foreign(scope: Scope, headers: Headers) -> bool:
+    """Whether a browser says that another site's page sent what may change something.
+
+    Forms with files go anywhere without being asked for (CSRF). Older browsers name the page's origin alone.
+    """
+    if scope["method"] in ("GET", "HEAD"):
+        return False
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    return origin is not None and origin.partition("://")[2] != headers.get("host")
 
 
 def is_loopback(host: str | None) -> bool:

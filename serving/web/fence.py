@@ -10,6 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.door import is_foreign
+
 SERVED = re.compile(
     r"/(login|logout|favicon\.ico|theme\.css|manifest\.json|healthz|readyz|(assets|static|svelte)/.*"
     r"|gradio_api/(upload|upload_progress|cancel|reset|startup-events|queue/(join|data)|heartbeat/\w+|file=/.*))?"
@@ -42,18 +44,10 @@ class Fence:
         app = self.app
         if not SERVED.fullmatch(scope["path"]):
             app = PlainTextResponse("There is nothing here.", 404)
-        elif scope["method"] not in ("GET", "HEAD") and is_foreign(Headers(scope=scope)):
+        elif is_foreign(scope, Headers(scope=scope)):
             app = PlainTextResponse("This came from another site's page.", 403)
         kept = scope["path"].startswith("/assets/")  # whose names change with what is in them
         await app(scope, receive, dressed(send) if scope["path"] == "/" else guarded(send, KEPT if kept else {}))
-
-
-def is_foreign(headers: Headers) -> bool:
-    """Whether a browser says that another site's page sent a request; older ones name the page's origin alone."""
-    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    return origin is not None and origin.partition("://")[2] != headers.get("host")
 
 
 def guarded(send: Send, more: dict[str, str]) -> Send:

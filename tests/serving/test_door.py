@@ -49,7 +49,14 @@ def test_without_keys_only_this_machine_is_served(client: Client) -> None:
     assert client(api).post("/echo", content=b"abc").json()["bytes"] == 3
     assert client(api, "192.0.2.7").post("/echo").status_code == 401
     assert client(api).post("/echo", headers={"authorization": "Bearer none"}).json()["caller"] == ""
-    for headers in ({"x-forwarded-for": "192.0.2.7"}, {"host": "evil.example"}):
+    assert client(api).post("/echo", headers={"origin": "http://127.0.0.1:8000"}).status_code == 200
+    for headers in (
+        {"x-forwarded-for": "192.0.2.7"},
+        {"host": "evil.example"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site", "origin": "http://127.0.0.1:8000"},
+    ):
         refused = client(api).post("/echo", headers=headers)
         assert refused.status_code == 401 and refused.json()["error"]["code"] == "invalid_api_key"
 
