@@ -109,12 +109,12 @@ def build_api(
         _, files = await read_form(request, Verification, "image")
         return await service.verify(files["image"])
 
-    add_mockups(api, service, settings)
+    add_mockups(api, service, settings, recorder)
     add_jobs(api, desk, settings)
 
     async def answer(request: Request, asked: Asked, order: Order, kind: str) -> Response:
         name = known_model(asked.model or settings.first, settings)
-        events = recorded(recorder, request.state, service.paint(name, order))
+        events = recorded(recorder, request.state, order, service.paint(name, order))
         if not asked.stream:
             return JSONResponse(await unless_gone(request, whole(events, asked)))
         try:

@@ -13,13 +13,15 @@ from fastapi import FastAPI, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.datastructures import State
 
+from gencv.core.contracts import DONE
 from gencv.core.errors import NotSupported
 from gencv.core.record import picture_id
 from gencv.history.ledger import open_ledger
 from gencv.history.pages import MAX_LIMIT, Wanted
 from gencv.history.recorder import Recorder
 from gencv.history.schema import Painting, Search, Verdict
-from gencv.services.orders import Event, Painted
+from gencv.mockup.making import Made
+from gencv.services.orders import Event, MockupOrder, Order, Painted
 from serving.answers import HISTORIES, Deleted
 from serving.settings import History
 
@@ -92,23 +94,38 @@ def record_search(
     recorder.put(row, picture=image)
 
 
+def record_made(
+    recorder: Recorder, request_id: str, caller: str, order: Order | MockupOrder, made: Painted | Made
+) -> None:
+    """Leave a row for a picture that was made; of a mockup its recipe is what was asked for. order: what it is of."""
+    if isinstance(made, Painted):
+        data, reason, recipe = made.data, made.finish_reason, asdict(made.recipe)
+        model, weights = made.recipe.model, made.weights
+    else:
+        assert isinstance(order, MockupOrder)
+        recipe = asdict(order) | {"product": picture_id(order.product)}
+        data, reason, weights = made.file, DONE, ""
+        model = made.recipe.model if made.recipe else ""
+    row = Painting(
+        request_id=request_id,
+        caller=caller,
+        picture_id=picture_id(data) if data is not None else None,
+        recipe=recipe,
+        model=model,
+        model_digest=weights,
+        finish_reason=reason,
+    )
+    recorder.put(row, picture=data)
+
+
 async def recorded(
-    recorder: Recorder | None, state: State, events: AsyncGenerator[Event, None]
+    recorder: Recorder | None, state: State, order: Order, events: AsyncGenerator[Event, None]
 ) -> AsyncGenerator[Event, None]:
     """Give what happens to an order, and leave a row for each picture of it."""
     async with aclosing(events):
         async for one in events:
             if recorder and isinstance(one, Painted):
-                row = Painting(
-                    request_id=state.request_id,
-                    caller=state.caller,
-                    picture_id=picture_id(one.data) if one.data is not None else None,
-                    recipe=asdict(one.recipe),
-                    model=one.recipe.model,
-                    model_digest=one.weights,
-                    finish_reason=one.finish_reason,
-                )
-                recorder.put(row, picture=one.data)
+                record_made(recorder, state.request_id, state.caller, order, one)
             yield one
 
 

@@ -21,12 +21,14 @@ from ray.exceptions import RayActorError
 from ray.serve.handle import DeploymentHandle
 from starlette.responses import JSONResponse, Response
 
+from gencv.mockup.making import Made
 from gencv.services.desk import CURSOR, Desk
 from gencv.services.jobs import ID, Job, new_job
-from gencv.services.orders import MockupOrder, Order
+from gencv.services.orders import MockupOrder, Order, Painted
 from serving import answers, errors
 from serving.calls import MAX_TRIES, call, stream
 from serving.events import Events, comment, event, failed
+from serving.history import open_recorder, record_made
 from serving.images import body_of, media_type
 from serving.orders import DiffusionSettings, job_ordered
 from serving.painters import Remote
@@ -233,7 +235,12 @@ class TheDesk(Desk):
     """The one copy of the desk."""
 
     def __init__(self, painters: DeploymentHandle, settings: DiffusionSettings) -> None:
-        jobs = settings.jobs
+        jobs, recorder = settings.jobs, open_recorder(settings.history)
+
+        def on_made(job: Job, order: Order | MockupOrder, made: Painted | Made) -> None:
+            if recorder:
+                record_made(recorder, job.id, job.caller, order, made)
+
         super().__init__(
             Remote(painters, settings),
             jobs.folder,
@@ -241,6 +248,7 @@ class TheDesk(Desk):
             max_queued=jobs.max_queued,
             told=lambda error: errors.told(error)["error"],
             again_s=again_s,
+            on_made=on_made,
         )
         self.start()
 

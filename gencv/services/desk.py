@@ -90,15 +90,16 @@ class Desk:
         max_queued: int = 64,
         told: Callable[[Exception], dict[str, Any]] = lambda error: {"message": str(error)},
         again_s: Callable[[Exception, int], float | None] = never,
+        on_made: Callable[[Job, Order | MockupOrder, Painted | Made], None] = lambda job, order, made: None,
     ) -> None:
         """Read what a folder or URI holds; `start` goes on with it.
 
         days: after which a finished job is forgotten; 0 keeps all. told: logs an error, and returns it as
         callers are told it. again_s: after how many s what failed so often in a row is tried again; None where it has
-        failed for good.
+        failed for good. on_made: told of each picture that is kept.
         """
         self.painters, self.folder, self.days, self.max_queued = painters, Folder(folder), days, max_queued
-        self.told, self.again_s = told, again_s
+        self.told, self.again_s, self.on_made = told, again_s, on_made
         self.jobs = {job.id: job for job in self.folder.jobs()}
         self.keys = {(job.caller, job.key): job for job in self.jobs.values() if job.key}
         unfinished = [job for job in self.jobs.values() if not job.is_over]
@@ -324,6 +325,7 @@ class Desk:
         if isinstance(order, MockupOrder):
             made = await self.painters.mockup(job.model, order)
             await self._keep(job, 0, said_of(made, order), made.file)
+            self.on_made(job, order, made)
             return
         axes = varied(order.recipes)
         part = replace(order, recipes=tuple(order.recipes[place] for place in places), tells_steps=True)
@@ -341,6 +343,7 @@ class Desk:
                         "notes": list(one.notes),
                     }
                     await self._keep(job, places[one.place], said, one.data)
+                    self.on_made(job, order, one)
                     kept += 1
         assert kept == len(places), "painters give every picture, or say why not"
 

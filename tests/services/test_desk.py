@@ -98,6 +98,25 @@ def test_a_job_is_told_in_order_and_kept(run: Callable[..., Any], folder: Path) 
     run(scene)
 
 
+def test_each_picture_that_is_kept_is_told_of_once(run: Callable[..., Any]) -> None:
+    made: list[Any] = []
+
+    async def scene(desk: Desk, painters: FakePainters) -> None:
+        job = await ask(desk, 5, 6, caller="shop")
+        await follow(desk, job)
+        assert [(one.id, one.caller, painted.recipe.seed) for one, _, painted in made] == [
+            (job.id, "shop", 5),
+            (job.id, "shop", 6),
+        ]
+        asked = MockupOrder(product=png(1), template="mug")
+        mockup = new_job("mockup", "starter", asked)
+        await desk.submit(mockup, asked)
+        await follow(desk, desk.jobs[mockup.id])
+        assert made[2][1].product == png(1) and made[2][2].file == png(0) and len(made) == 3
+
+    run(scene, on_made=lambda *told: made.append(told))
+
+
 def test_who_listens_to_one_that_waits_hears_his_position(run: Callable[..., Any]) -> None:
     async def scene(desk: Desk, painters: FakePainters) -> None:
         before = [await ask(desk, 1, 2) for _ in range(AT_ONCE)]

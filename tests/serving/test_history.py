@@ -262,6 +262,18 @@ def test_paintings_are_written_down_shown_or_not(all_here: tuple[TestClient, ...
     assert [row["id"] for row in diffusion.get("/history").json()["items"]] == [streamed["id"], second["id"]]
 
 
+def test_mockups_are_written_down_with_what_was_asked_for(all_here: tuple[TestClient, ...]) -> None:
+    *_, diffusion = all_here
+    product = colour_png("red", 99)
+    fields = {"template": "mug", "art": "cutout"}
+    made = diffusion.post("/mockups", files={"product": ("cup.png", product)}, data=fields).json()
+    until(lambda: len(diffusion.get("/history").json()["items"]) == 1)
+    (row,) = diffusion.get("/history").json()["items"]
+    assert row["picture_id"] == picture_id(base64.b64decode(made["data"][0]["b64_json"]))
+    assert row["recipe"]["product"] == picture_id(product) and row["finish_reason"] == "done"
+    assert {name: row["recipe"][name] for name in fields} == fields
+
+
 def test_a_picture_is_forgotten_in_all_of_one_history(all_here: tuple[TestClient, ...]) -> None:
     spoof, search, _ = all_here
     data = colour_png("red", 99)
