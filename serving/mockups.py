@@ -22,9 +22,7 @@ from serving.orders import DiffusionSettings, known_model, mockup_ordered
 from serving.painters import Service
 
 
-def add_mockups(
-    api: FastAPI, service: Service, settings: DiffusionSettings, recorder: Recorder | None = None
-) -> None:
+def add_mockups(api: FastAPI, service: Service, settings: DiffusionSettings, recorder: Recorder | None = None) -> None:
     """Serve mockups. recorder: where they are written down."""
 
     @api.get("/mockups", tags=["mockups"], responses={200: {"model": Choices}})

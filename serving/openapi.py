@@ -1,6 +1,6 @@
-"""The pages that describe an application's requests, and the document behind them.
+"""The page that describes an application's requests, and the document behind it.
 
-`/docs` and `/redoc` bring their own scripts, so they open without a network. To what FastAPI finds out about the
+`/docs` brings its own scripts, so it opens without a network. To what FastAPI finds out about the
 routes the document adds what all of them share: keys, the one shape of errors, and examples, which are real answers of
 the starter models (`examples/`; long texts of base64 are cut).
 """
@@ -16,7 +16,7 @@ from serving import errors
 from serving.answers import Failure, Fault
 
 SCRIPTS = "/static-offline-docs"
-PAGES = ("/docs", "/redoc", "/openapi.json")
+PAGES = ("/docs", "/openapi.json")
 HEALTH = "health"
 """The tag of routes that ask for no key."""
 EXAMPLES = Path(__file__).with_name("examples")
@@ -53,8 +53,9 @@ WITH_BODY = (408, 415)
 
 
 def new_documented(name: str, **facts: Any) -> FastAPI:
-    """Return a FastAPI with its pages. name: of its file of examples, where there is one."""
-    api = FastAPIOffline(**facts, swagger_ui_parameters={"validatorUrl": None})
+    """Return a FastAPI with its page. name: of its file of examples, where there is one."""
+    # Redoc's page would ask its maker's site for a picture.
+    api = FastAPIOffline(**facts, redoc_url=None, swagger_ui_parameters={"validatorUrl": None})
     described = api.openapi
     path = EXAMPLES / f"{name}.json"
     examples = json.loads(path.read_text()) if path.exists() else {}

@@ -154,10 +154,9 @@ def test_each_status_of_the_table_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "/spoof"])
-@pytest.mark.parametrize("page", ["docs", "redoc"])
-def test_the_pages_ask_for_nothing_from_elsewhere(apis: dict[str, FastAPI], page: str, prefix: str) -> None:
+def test_the_page_asks_for_nothing_from_elsewhere(apis: dict[str, FastAPI], prefix: str) -> None:
     here = TestClient(apis["spoof"], base_url=LOCAL, client=("127.0.0.1", 1), root_path=prefix)
-    text = here.get(f"{prefix}/{page}").text
+    text = here.get(f"{prefix}/docs").text
     addresses = [one.split('"')[0] for mark in ('src="', 'href="', "url: '") for one in text.split(mark)[1:]]
     addresses = [one.split("'")[0] for one in addresses]
     assert len(addresses) >= 2 and all(one.startswith(f"{prefix}/") for one in addresses), addresses
