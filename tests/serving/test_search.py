@@ -17,7 +17,9 @@ from gencv.index import layout
 from gencv.index.lock import writing
 from gencv.services import search
 from serving.errors import Busy
-from serving.search import Asked, Latest, Said, Searchers, SearchSettings, build_api
+from serving.questions import Asked, Said, SearchSettings
+from serving.search import build_api
+from serving.searchers import Latest, Searchers
 
 Client = Callable[..., TestClient]
 NAMES = [name for name in COLOURS for _ in range(4)]
