@@ -10,8 +10,9 @@ from serving.web import sweep
 from serving.web.endpoints import Endpoints
 from serving.web.files import picture_box, uploaded
 from serving.web.mask import mask_of
-from serving.web.painting import MAX_PARTIALS, Painting, painted
+from serving.web.painting import MAX_PARTIALS, Painting, followed, painted
 from serving.web.results import lay_out
+from serving.web.stopping import Stops
 
 SIZES = ["auto", "256x256", "512x512", "768x768", "1024x1024"]
 FORMATS = ["png", "jpeg", "webp"]
@@ -36,7 +37,7 @@ def tab(endpoints: Endpoints) -> None:
             results = lay_out("create", NOTHING_YET)
             again = gr.Button("Again with this seed", visible=False, elem_id="create-again")
             chosen = gr.State(0)
-    job = gr.State("")
+    stops = Stops()
     given = [*begun, *asked.values()]
     names = list(asked)
 
@@ -50,7 +51,8 @@ def tab(endpoints: Endpoints) -> None:
             if mask := mask_of(drawn, picture):
                 files["mask"] = ("mask.png", mask)
             path, content = "/v1/images/edits", {"data": {**request, "strength": strength}, "files": files}
-        async with aclosing(painted(endpoints, asker, path, **content)) as paintings:
+        work = stops.until_stopped(asker, painted(endpoints, asker, path, **content))
+        async with aclosing(followed(work)) as paintings:
             async for now in paintings:
                 yield told(now)
 
@@ -59,31 +61,26 @@ def tab(endpoints: Endpoints) -> None:
     ) -> AsyncGenerator[list[Any], None]:
         request = request_of(names, values[: len(names)], picture)
         lists = sweep.lists_of(*values[len(names) :])
+        files: dict[str, bytes | None] = {}
         if picture:
             lists = {"strength": [strength]} | lists
-        files = (uploaded(picture), mask_of(drawn, picture)) if picture else (None, None)
-        body = sweep.job_of(request, lists, *files)
-        async with aclosing(sweep.swept(endpoints, asker, body)) as paintings:
+            files = {"image": uploaded(picture), "mask": mask_of(drawn, picture)}
+        body = sweep.job_of(request, lists, files)
+        async with aclosing(followed(stops.until_stopped(asker, sweep.swept(endpoints, asker, body)))) as paintings:
             async for now in paintings:
                 yield told(now)
-
-    async def stopped(asker: gr.Request, job: str) -> tuple[str, str]:
-        if job:
-            await endpoints.ask(asker, "POST", f"/v1/jobs/{job}/cancel")
-        return results.stopped, ""
+        if not now.is_over:
+            await endpoints.ask(asker, "POST", f"/v1/jobs/{now.job}/cancel")
 
     def told(now: Painting) -> list[Any]:
-        return [*results.show(now), now.job, gr.update(visible=bool(now.seeds))]
+        return [*results.show(now), gr.update(visible=bool(now.seeds))]
 
-    outputs = [*results.outputs, job, again]
+    outputs = [*results.outputs, again]
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     # One of them at a time: the second press of a button, or of Enter, waits for nothing and does nothing.
-    running = [
-        gr.on([button.click, asked["prompt"].submit], create, given, outputs, trigger_mode="once", **private),
-        compare.click(compare_all, [*given, *compared], outputs, **private),
-    ]
-    halted = stop.click(None, cancels=running, **private)  # which shows its last step once more
-    halted.then(stopped, job, [results.how_far, job], **private)
+    gr.on([button.click, asked["prompt"].submit], create, given, outputs, trigger_mode="once", **private)
+    compare.click(compare_all, [*given, *compared], outputs, **private)
+    stop.click(stops.stop, None, None, **private)
     results.gallery.select(place_of, None, chosen, **private)
     again.click(seed_at, [results.seeds, chosen], asked["seed"], **private)
 

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import gradio as gr
@@ -12,9 +12,10 @@ from serving.web.faithful import words_of
 from serving.web.files import kept, picture_box, uploaded
 from serving.web.marks import marks_of
 from serving.web.markup import facts
-from serving.web.painting import Painting
+from serving.web.painting import Painting, followed
 from serving.web.results import lay_out
 from serving.web.said import progress
+from serving.web.stopping import Stops
 
 NOTHING_YET = "Give a picture of a product, choose where it goes, and press Make it."
 FITS = {"Fill the area, and cut off what is too long": "cover", "Show all of it, with a margin": "contain"}
@@ -37,6 +38,7 @@ def tab(endpoints: Endpoints) -> None:
                 stop = gr.Button("Stop", elem_id="mockup-stop")
         with gr.Column():
             results = lay_out("mockup", NOTHING_YET)
+    stops = Stops()
 
     async def places(asker: gr.Request) -> Any:
         with suppress(gr.Error):  # the page says what it is that shuts the tab
@@ -50,32 +52,33 @@ def tab(endpoints: Endpoints) -> None:
             raise gr.Error("Give a picture of a product first.")
         if not where:
             raise gr.Error("Choose where it goes.")
-        yield results.show(Painting(how_far=progress(0, 0, "Making it.")))
         kind, _, name = where.partition(":")
         said: dict[str, Any] = {kind: name, "seed": seed} if kind == "scene" else {kind: name, "art": art, "fit": fit}
-        files = {"product": ("picture", uploaded(product))}
-        answer = await endpoints.ask(asker, "POST", "/v1/mockups", data=said, files=files)
-        yield results.show(await finished(endpoints, asker, product, answer["data"][0]))
+        async with aclosing(followed(stops.until_stopped(asker, made(endpoints, asker, product, said)))) as paintings:
+            async for now in paintings:
+                yield results.show(now)
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    begun = button.click(make, [product, where, art, fit, seed], results.outputs, **private)
-    halted = stop.click(None, cancels=[begun], **private)
-    halted.then(lambda: results.stopped, None, results.how_far, **private)
+    button.click(make, [product, where, art, fit, seed], results.outputs, **private)
+    stop.click(stops.stop, None, None, **private)
     where.change(options_of, where, [of_prints, of_scenes], **private)
     gr.on(None, places, None, where, **private)
 
 
-async def finished(endpoints: Endpoints, asker: gr.Request, product: str, made: dict[str, Any]) -> Painting:
-    """Return the product and its mockup, side by side, and what there is to say of it. Raises gr.Error."""
-    now = Painting(paths={0: product}, captions={0: "what you gave"})
-    now.say(*made["notes"])
-    if made["b64_json"]:
-        data = base64.b64decode(made["b64_json"])
-        now.paths[1], now.captions[1] = kept(data, f"mockup-{made['name']}.png"), made["name"]
-        now.done.add(1)
-        now.facts = facts(words_of(made["fidelity"]))
-        now.say(await marks_of(endpoints, asker, data))
-    return now
+async def made(
+    endpoints: Endpoints, asker: gr.Request, product: str, said: dict[str, Any]
+) -> AsyncGenerator[Painting, None]:
+    """Give that it is being made, then product and mockup side by side with what there is to say. Raises gr.Error."""
+    yield Painting(how_far=progress(0, 0, "Making it."))
+    files = {"product": ("picture", uploaded(product))}
+    answer = await endpoints.ask(asker, "POST", "/v1/mockups", data=said, files=files)
+    (mockup,) = answer["data"]
+    data, name = base64.b64decode(mockup["b64_json"]), mockup["name"]
+    now = Painting(paths={0: product}, captions={0: "what you gave"}, facts=facts(words_of(mockup["fidelity"])))
+    now.paths[1], now.captions[1] = kept(data, f"mockup-{name}.png"), name
+    now.done.add(1)
+    now.say(*mockup["notes"], await marks_of(endpoints, asker, data))
+    yield now
 
 
 def choices_of(known: dict[str, Any]) -> list[tuple[str, str]]:

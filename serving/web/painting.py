@@ -3,7 +3,7 @@
 import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
@@ -11,7 +11,7 @@ import gradio as gr
 from serving.web.endpoints import Endpoints
 from serving.web.files import kept
 from serving.web.marks import marks_of
-from serving.web.said import progress
+from serving.web.said import progress, sentences
 
 MAX_PARTIALS = 3
 """Unfinished pictures of each that are asked for."""
@@ -22,7 +22,7 @@ class Painting:
     """What there is of the pictures that were asked for."""
 
     how_far: str = ""
-    """HTML."""
+    """HTML; "" where all is done."""
     paths: dict[int, str] = field(default_factory=dict)
     """Of each picture that there is something of, by its place, finished or not."""
     captions: dict[int, str] = field(default_factory=dict)
@@ -53,6 +53,15 @@ class Painting:
         """The files that are whole, by their places."""
         return [self.paths[place] for place in sorted(self.done)] + ([self.sheet] if self.sheet else [])
 
+    @property
+    def is_over(self) -> bool:
+        return not self.how_far
+
+    def stopped(self) -> "Painting":
+        """Return what there is of one that somebody stopped, without what is not finished."""
+        paths = {place: path for place, path in self.paths.items() if place in self.done}
+        return replace(self, how_far=sentences(["Stopped."]), paths=paths)
+
     def say(self, *sentences: str) -> None:
         """Say what was not said yet."""
         self.said += [sentence for sentence in dict.fromkeys(sentences) if sentence not in self.said]
@@ -82,6 +91,20 @@ async def painted(endpoints: Endpoints, asker: gr.Request, path: str, **content:
             yield now
     now.how_far = ""
     yield now
+
+
+async def followed(work: AsyncGenerator[Painting, None]) -> AsyncGenerator[Painting, None]:
+    """Give what work gives, and at last how it was left, where somebody stopped it or it failed. Raises gr.Error."""
+    now = Painting()
+    async with aclosing(work):
+        try:
+            async for now in work:
+                yield now
+        except gr.Error:
+            yield replace(now.stopped(), how_far="")  # the error itself says the rest
+            raise
+    if not now.is_over:
+        yield now.stopped()
 
 
 def take(now: Painting, event: dict[str, Any], name: str, caption: str) -> None:

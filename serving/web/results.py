@@ -21,8 +21,6 @@ class Results:
     seeds: gr.State
     """Of the pictures in the gallery, in its order."""
 
-    stopped = sentences(["Stopped."])
-
     @property
     def outputs(self) -> list[Any]:
         return [self.how_far, self.gallery, self.said, self.files, self.seeds]

@@ -42,9 +42,8 @@ def numbers(text: str | None, name: str) -> list[float]:
         raise gr.Error(f"{name}: numbers with commas between them are accepted, as in: 2, 5, 8.") from None
 
 
-def job_of(request: dict[str, Any], lists: dict[str, list[Any]], picture: bytes | None, mask: bytes | None) -> Any:
-    """Return the body of a job that paints all combinations."""
-    files = {"image": picture, "mask": mask}
+def job_of(request: dict[str, Any], lists: dict[str, list[Any]], files: dict[str, bytes | None]) -> Any:
+    """Return the body of a job that paints all combinations. files: `image` and `mask`, where there are such."""
     coded = {name: base64.b64encode(data).decode() for name, data in files.items() if data}
     alone = {name: value for name, value in request.items() if name != "n"}  # of each combination there is one
     return {"kind": "sweep", "request": {**alone, **lists, **coded}}

@@ -95,7 +95,15 @@ def test_a_brushed_part_of_the_very_picture_is_painted_anew(tab: Page, site: str
     assert not is_changed[:40].any()
 
 
-def test_stop_stops(tab: Page) -> None:
+def num_ahead(site: str) -> int:
+    """Return how many pictures the painter would paint before the next one."""
+    request = {"prompt": PIG, "num_inference_steps": 1, "stream": True}
+    with httpx2.stream("POST", f"{site}/v1/images/generations", json=request, timeout=60) as answer:
+        return int(next(answer.iter_lines()).rpartition(" ")[2])
+
+
+def test_stop_stops(tab: Page, site: str) -> None:
+    tab.get_by_label("How many").fill("10")
     tab.get_by_label("Steps").fill("100")
     tab.get_by_label("What should be seen?").fill(PIG)
     tab.keyboard.press("Enter")
@@ -105,6 +113,7 @@ def test_stop_stops(tab: Page) -> None:
     tab.wait_for_timeout(1000)
     expect(tab.locator("#create-progress")).to_contain_text("Stopped.")
     expect(tab.locator("#create-files a")).to_have_count(0)
+    assert 0 in (num_ahead(site) for _ in range(10))  # ten pictures of a hundred steps would take far longer
 
 
 def test_a_comparison_is_painted_as_a_job_with_a_sheet(tab: Page, site: str) -> None:
@@ -142,6 +151,7 @@ def test_mistakes_are_sentences(tab: Page) -> None:
     tab.get_by_label("What should be seen?").fill(PIG)
     tab.keyboard.press("Enter")
     expect(tab.get_by_text("at most 100 are accepted")).to_be_visible()
+    expect(tab.locator("#create-progress progress")).to_be_hidden()
     unfold(tab, "compare")
     tab.locator("#create-guidances :is(input, textarea)").fill("two, three")
     tab.locator("#create-compare-button").click()
