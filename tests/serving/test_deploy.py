@@ -4,6 +4,7 @@ import io
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ class Cluster:
         self.log = folder / "log"
         self.dashboard = f"http://127.0.0.1:{self.dashboard_port}"
         self.environment = plain | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
@@ -66,7 +68,8 @@ class Cluster:
     def begin(self, command: str) -> subprocess.Popen[bytes]:
         """Begin a command in the checkout; what it says goes to the end of the log."""
         with self.log.open("a") as log:
-            return subprocess.Popen(shlex.split(command), cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+            words = ["/usr/bin/env", *shlex.split(command)]  # which looks for the command in that environment
+            return subprocess.Popen(words, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
 
     def run(self, command: str) -> None:
         """Run a command, which must succeed."""
