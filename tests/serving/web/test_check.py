@@ -104,6 +104,9 @@ def test_what_is_no_picture_is_a_sentence_beside_the_others(page: Page, tmp_path
 def test_the_camera_takes_one(page: Page) -> None:
     page.get_by_role("button", name="Capture from camera").click()
     page.get_by_text("Click to Access Webcam").click()
+    page.wait_for_function(
+        "(document.querySelector('#check-pictures video')?.videoWidth ?? 0) > 0"
+    )  # or nothing is taken
     page.get_by_role("button", name="capture photo").click()
     expect(page.locator("#check-pictures img")).to_have_count(1)
     expect(page.get_by_role("button", name="Take a picture")).to_be_visible()
