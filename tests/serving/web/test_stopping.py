@@ -1,7 +1,8 @@
 """Work that a page may stop."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,12 @@ from serving.web.stopping import Stops
 
 MINE: Any = SimpleNamespace(session_hash="mine")
 YOURS: Any = SimpleNamespace(session_hash="yours")
+
+
+def run(act: Coroutine[Any, Any, None]) -> None:
+    """Run it in a loop of its own; where a browser is driven, this thread has one already."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, act).result(20)
 
 
 class Work:
@@ -41,7 +48,7 @@ def test_work_that_nobody_stops_ends_by_itself() -> None:
         assert await collected(stops, MINE, work) == [1, 2]
         assert work.is_closed and not stops.asked
 
-    asyncio.run(act())
+    run(act())
 
 
 def test_who_stops_stops_his_own_and_nobody_elses() -> None:
@@ -57,7 +64,7 @@ def test_who_stops_stops_his_own_and_nobody_elses() -> None:
             await second
         assert yours.is_closed and not stops.asked
 
-    asyncio.run(act())
+    run(act())
 
 
 def test_an_error_of_the_work_is_told() -> None:
@@ -72,4 +79,4 @@ def test_an_error_of_the_work_is_told() -> None:
                 pass
         assert not stops.asked
 
-    asyncio.run(act())
+    run(act())
