@@ -50,7 +50,7 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         everything = self.tree()
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(60)
         finally:
