@@ -112,7 +112,7 @@ def served(copy: Path) -> Iterator[str]:
         assert said.startswith("Serving after"), (copy / "runs" / "serving.log").read_text()[-2000:]
         yield f"127.0.0.1:{port}"
     finally:
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGTERM)
         try:
             server.wait(60)
         finally:

@@ -49,7 +49,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, save_bundle: Callable[[str]
         assert re.match(r"Serving after \d+ s", said), (folder / "log").read_text()[-2000:]
         yield f"http://127.0.0.1:{port}", bundle
     finally:
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGTERM)
         try:
             assert server.wait(60) == 0
         finally:
