@@ -42,9 +42,9 @@ $(OUT)/bundle/report.json: | $(OUT)/manifest/report.json
 $(OUT)/index/report.json: | $(OUT)/manifest/report.json
 	$(BIN)/python jobs/index.py --manifest $(OUT)/manifest --encoder starter --out $(@D)
 
-test: $(VENV)/.done ## the whole suite: fast and slow tests and those in a browser, then those on Ray
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadgroup -m "not ray and not kill"
-	$(BIN)/pytest -m "ray or kill"
+test: $(VENV)/.done ## the whole suite: fast and slow tests, then those on Ray and in a browser
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "not ray and not kill and not web"
+	$(BIN)/pytest -m "ray or kill or web"
 
 fast: $(VENV)/.done ## the tests that need neither Ray nor a browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "not ray and not kill and not slow and not web"

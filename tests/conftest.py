@@ -21,21 +21,9 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("GENCV_IDENTITY", str(Path(tempfile.gettempdir()) / f"gencv-tests-{os.getuid()}" / "identity"))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what takes long first, so that none is left alone at the end, and those of a GPU last, which start Ray again.
-
-    The tests of the page are one process's, for a server and a browser that they have in common.
-    """
-    for item in items:
-        if "web" in item.keywords:
-            item.add_marker(pytest.mark.xdist_group("web"))
-    items.sort(
-        key=lambda item: (
-            "ray_with_gpu" in getattr(item, "fixturenames", ()),
-            not any(mark in item.keywords for mark in ("slow", "web")),
-        )
-    )
+    """Put slow tests first, so that none is left alone at the end, and those of a GPU last, which start Ray again."""
+    items.sort(key=lambda item: ("ray_with_gpu" in getattr(item, "fixturenames", ()), "slow" not in item.keywords))
 
 
 @pytest.fixture(scope="session")
