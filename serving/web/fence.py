@@ -14,7 +14,7 @@ from serving.door import is_foreign
 
 SERVED = re.compile(
     r"/(login|logout|favicon\.ico|theme\.css|manifest\.json|healthz|readyz|(assets|static|svelte)/.*"
-    r"|gradio_api/(upload|upload_progress|cancel|reset|startup-events|queue/(join|data)|heartbeat/\w+|file=/.*))?"
+    r"|gradio_api/(upload|upload_progress|cancel|startup-events|queue/(join|data)|heartbeat/\w+|file=/.*))?"
 )
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; "
