@@ -61,6 +61,14 @@ def test_without_keys_only_this_machine_is_served(client: Client) -> None:
         assert refused.status_code == 401 and refused.json()["error"]["code"] == "invalid_api_key"
 
 
+def test_behind_haproxy_everybody_needs_a_key(client: Client, keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "RAY_SERVE_ENABLE_HA_PROXY", "1"
+    )  # through it all of the world comes over the loopback interface
+    assert client(api_of()).post("/echo").status_code == 401
+    assert client(api_of(keys_path=keys)).post("/echo", headers={"x-api-key": "secret"}).status_code == 200
+
+
 def test_health_is_open(client: Client, keys: str) -> None:
     away = client(api_of(keys_path=keys), "192.0.2.7")
     assert away.get("/healthz").json() == {"status": "ok"}
@@ -115,6 +123,20 @@ def test_a_slow_client_is_dropped() -> None:
     with pytest.raises(Refused) as refused:
         asyncio.run(keeper.read(silent, Share(keeper.room)))
     assert refused.value.status == 408
+
+
+def test_nobody_waits_for_a_body_that_is_none() -> None:
+    async def silent() -> Any:
+        raise AssertionError("asked for a body")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    host = {"client": ("127.0.0.1", 5000), "server": ("127.0.0.1", 8000), "headers": [(b"host", b"127.0.0.1:8000")]}
+    asyncio.run(api_of()({"type": "http", "method": "GET", "path": "/docs", "query_string": b"", **host}, silent, send))
+    assert sent[0]["status"] == 200
 
 
 def test_requests_have_an_id(client: Client) -> None:
