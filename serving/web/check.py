@@ -10,6 +10,7 @@ import gradio as gr
 from serving.web.endpoints import Endpoints
 from serving.web.feedback import Judged, about, panel
 from serving.web.markup import LIVE, empty
+from serving.web.said import Told
 from serving.web.verdicts import card
 
 MOST = 16
@@ -29,9 +30,9 @@ def tab(endpoints: Endpoints) -> None:
         asker: gr.Request,
     ) -> AsyncGenerator[list[Any], None]:
         if not pictures:
-            raise gr.Error("Give a picture first.")
+            raise Told("Give a picture first.")
         if len(pictures) > MOST:
-            raise gr.Error(f"At most {MOST} pictures at a time; these are {len(pictures)}.")
+            raise Told(f"At most {MOST} pictures at a time; these are {len(pictures)}.")
         options = {
             "explain": why,
             "bundles": bundles,
@@ -94,7 +95,7 @@ async def result_of(endpoints: Endpoints, asker: gr.Request, path: Path, options
     files = {"image": (path.name, path.read_bytes())}
     try:
         found = await endpoints.ask(asker, "POST", "/spoof/v1/check", files=files, data=options)
-    except gr.Error as error:
+    except Told as error:
         return {"name": path.name, "error": {"message": error.message}}
     result: dict[str, Any] = found["results"][0]
     return result

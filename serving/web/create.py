@@ -12,6 +12,7 @@ from serving.web.files import picture_box, uploaded
 from serving.web.mask import mask_of
 from serving.web.painting import MAX_PARTIALS, Painting, followed, painted
 from serving.web.results import lay_out
+from serving.web.said import Told
 from serving.web.stopping import Stops
 
 SIZES = ["auto", "256x256", "512x512", "768x768", "1024x1024"]
@@ -130,7 +131,7 @@ def details(endpoints: Endpoints) -> dict[str, Any]:
     """Lay out what may be left as it is, by the names of a request."""
 
     async def models(asker: gr.Request) -> Any:
-        with suppress(gr.Error):  # the page says what it is that shuts the tab
+        with suppress(Told):  # the page says what it is that shuts the tab
             names = [one["id"] for one in (await endpoints.ask(asker, "GET", "/v1/models"))["data"]]
             return gr.update(choices=names, value=names[0])
         return gr.update()
@@ -167,10 +168,10 @@ def comparison() -> list[Any]:
 
 
 def request_of(names: list[str], values: tuple[Any, ...], picture: str | None) -> dict[str, Any]:
-    """Return a request, without what was left open. Raises gr.Error where it says nothing."""
+    """Return a request, without what was left open. Raises Told where it says nothing."""
     said = {name: value for name, value in zip(names, values, strict=True) if value is not None and value != ""}
     if not said.get("prompt") and not picture:
-        raise gr.Error("Say what should be seen.")
+        raise Told("Say what should be seen.")
     return {"prompt": "", **said}
 
 

@@ -8,6 +8,7 @@ import gradio as gr
 import httpx2
 
 from serving.web.entry import COOKIE
+from serving.web.said import Told
 
 TIMEOUT = httpx2.Timeout(10, read=None)
 """Of a connection; an answer takes what it takes, and who waits for it can leave."""
@@ -26,13 +27,13 @@ class Endpoints:
     async def ask(self, asker: gr.Request, method: str, path: str, **content: Any) -> Any:
         """Return the JSON of an answer. content: json, data, files, params, headers, as httpx takes them.
 
-        Raises gr.Error, which the page shows, with the sentence of an error.
+        Raises Told, which the page shows, with the sentence of an error.
         """
         answer = await self.send(asker, method, path, **content)
         return answer.json()
 
     async def file(self, asker: gr.Request, path: str) -> bytes:
-        """Return a file of an application. Raises gr.Error."""
+        """Return a file of an application. Raises Told."""
         return (await self.send(asker, "GET", path)).content
 
     async def shut(self, asker: gr.Request, application: str) -> str:
@@ -48,9 +49,9 @@ class Endpoints:
         try:
             answer = await self.client.request(method, path, headers=with_key, **content)
         except httpx2.TransportError:
-            raise gr.Error(AWAY) from None
+            raise Told(AWAY) from None
         if answer.is_error:
-            raise gr.Error(sentence_of(answer.content))
+            raise Told(sentence_of(answer.content))
         return answer
 
     async def events(
@@ -58,22 +59,22 @@ class Endpoints:
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Give the events of a stream, each as the dict of its `data`; who stops listening has left.
 
-        A comment, which tells how far the work is, comes as {"comment": "step 3/30"}. Raises gr.Error.
+        A comment, which tells how far the work is, comes as {"comment": "step 3/30"}. Raises Told.
         """
         try:
             async with self.client.stream(method, path, headers=key_of(asker), **content) as answer:
                 if answer.is_error:
-                    raise gr.Error(sentence_of(await answer.aread()))
+                    raise Told(sentence_of(await answer.aread()))
                 async for line in answer.aiter_lines():
                     if line.startswith(": "):
                         yield {"comment": line.removeprefix(": ")}
                     elif line.startswith("data: ") and line != "data: [DONE]":
                         event = json.loads(line.removeprefix("data: "))
                         if error := event.get("error"):
-                            raise gr.Error(error["message"])
+                            raise Told(error["message"])
                         yield event
         except httpx2.TransportError:
-            raise gr.Error("The endpoints stopped answering; try again in some seconds.") from None
+            raise Told("The endpoints stopped answering; try again in some seconds.") from None
 
 
 def key_of(asker: gr.Request) -> dict[str, str]:

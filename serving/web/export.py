@@ -25,7 +25,7 @@ SAVE = """(name, content) => {
 
 
 async def all_rows(endpoints: Endpoints, asker: gr.Request, path: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the newest MOST rows of a listing. Raises gr.Error."""
+    """Return the newest MOST rows of a listing. Raises Told."""
     rows: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None and len(rows) < MOST:

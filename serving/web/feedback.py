@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from serving.web.endpoints import Endpoints
+from serving.web.said import Told
 from serving.web.words import CHOICES, TASKS
 
 
@@ -56,7 +57,7 @@ def panel(endpoints: Endpoints, name: str) -> Panel:
 
     async def save(about: list[Judged], number: int, said: str | None, words: str, asker: gr.Request) -> Any:
         if said is None or not about:
-            raise gr.Error("Choose what it is first.")
+            raise Told("Choose what it is first.")
         body = {**about[number].body(), "label": said, "note": words}
         kept = await endpoints.ask(asker, "POST", "/spoof/v1/feedback", json=body)
         gr.Info("Saved, for the next training. It stands in History.")

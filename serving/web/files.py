@@ -9,13 +9,15 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
+from serving.web.said import Told
+
 
 def uploaded(path: str) -> bytes:
-    """Return what a person uploaded. Raises gr.Error."""
+    """Return what a person uploaded. Raises Told."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise gr.Error("The picture is not here any more; choose it again.") from None
+        raise Told("The picture is not here any more; choose it again.") from None
 
 
 def kept(data: bytes, name: str) -> str:

@@ -10,6 +10,7 @@ from serving.web.export import EXPORTS, MOST, SAVE, all_rows
 from serving.web.feedback import Judged, about, panel
 from serving.web.markup import LIVE, problem
 from serving.web.rows import CHOOSE, listed, row_in_full, zone_of
+from serving.web.said import Told
 from serving.web.words import LABELS
 
 A_PAGE = 20
@@ -25,7 +26,7 @@ def tab(endpoints: Endpoints) -> None:
         asked = {**wanted(label), "limit": A_PAGE, "cursor": cursors[-1]}
         try:
             page = await endpoints.ask(asker, "GET", PATH, params=asked)
-        except gr.Error as error:
+        except Told as error:
             page, told = {"items": [], "cursor": None}, problem(error.message)
         else:
             told = listed(page["items"], zone_of(zone))
@@ -34,7 +35,7 @@ def tab(endpoints: Endpoints) -> None:
 
     async def choose(rows: list[dict[str, Any]], zone: str, asker: gr.Request, event: gr.EventData) -> list[Any]:
         if event.row not in range(len(rows)):
-            raise gr.Error("That row is not there any more; show the list again.")
+            raise Told("That row is not there any more; show the list again.")
         return await in_full(rows[event.row], zone, asker)
 
     async def in_full(row: dict[str, Any] | None, zone: str, asker: gr.Request) -> list[Any]:
@@ -45,14 +46,14 @@ def tab(endpoints: Endpoints) -> None:
 
     async def forget(row: dict[str, Any] | None, asker: gr.Request) -> None:
         if row is None:
-            raise gr.Error("Choose a row first.")
+            raise Told("Choose a row first.")
         found = await endpoints.ask(asker, "DELETE", f"{PATH}/{row['picture_id']}")
         gr.Info(f"Deleted {sum(found['deleted'].values())} rows: nothing here names that picture any more.")
 
     async def export(label: str, ending: str, asker: gr.Request) -> tuple[str, str]:
         rows = await all_rows(endpoints, asker, PATH, wanted(label))
         if not rows:
-            raise gr.Error("There is nothing to export.")
+            raise Told("There is nothing to export.")
         if len(rows) == MOST:
             gr.Warning(f"These are the newest {MOST}; `python jobs/history.py --export` writes all.")
         return f"verdicts.{ending}", EXPORTS[ending](rows)

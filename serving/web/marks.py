@@ -12,7 +12,7 @@ WORDS = {
 
 
 async def marks_of(endpoints: Endpoints, asker: gr.Request, data: bytes) -> str:
-    """Return in a sentence what of its making a file carries. Raises gr.Error."""
+    """Return in a sentence what of its making a file carries. Raises Told."""
     files = {"image": ("picture", data)}
     found = await endpoints.ask(asker, "POST", "/v1/provenance/verify", files=files)
     said = [words for name, words in WORDS.items() if name in found["found"]]

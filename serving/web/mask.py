@@ -3,16 +3,16 @@
 import io
 from typing import Any
 
-import gradio as gr
 from PIL import Image, ImageChops
 
 from gencv.core.errors import BadImage
 from gencv.images.decode import image_size
 from serving.web.files import uploaded
+from serving.web.said import Told
 
 
 def mask_of(drawn: dict[str, Any] | None, picture: str) -> bytes | None:
-    """Return a PNG of the size of the picture as it is seen, or None where nothing is brushed. Raises gr.Error.
+    """Return a PNG of the size of the picture as it is seen, or None where nothing is brushed. Raises Told.
 
     drawn: what the editor gives, whose layers are Pillow's RGBA pictures. picture: the path of the file.
     """
@@ -22,7 +22,7 @@ def mask_of(drawn: dict[str, Any] | None, picture: str) -> bytes | None:
     try:
         size = image_size(uploaded(picture))
     except BadImage as error:
-        raise gr.Error(str(error)) from None
+        raise Told(str(error)) from None
     brushed = Image.new("L", size)
     for layer in layers:
         is_brushed = layer.resize(size).point(lambda alpha: 255 if alpha > 0 else 0)

@@ -14,7 +14,7 @@ from serving.web.marks import marks_of
 from serving.web.markup import facts
 from serving.web.painting import Painting, followed
 from serving.web.results import lay_out
-from serving.web.said import progress
+from serving.web.said import Told, progress
 from serving.web.stopping import Stops
 
 NOTHING_YET = "Give a picture of a product, choose where it goes, and press Make it."
@@ -41,7 +41,7 @@ def tab(endpoints: Endpoints) -> None:
     stops = Stops()
 
     async def places(asker: gr.Request) -> Any:
-        with suppress(gr.Error):  # the page says what it is that shuts the tab
+        with suppress(Told):  # the page says what it is that shuts the tab
             return gr.update(choices=choices_of(await endpoints.ask(asker, "GET", "/v1/mockups")))
         return gr.update()
 
@@ -49,9 +49,9 @@ def tab(endpoints: Endpoints) -> None:
         asker: gr.Request, product: str | None, where: str | None, art: str, fit: str, seed: int
     ) -> AsyncGenerator[list[Any], None]:
         if not product:
-            raise gr.Error("Give a picture of a product first.")
+            raise Told("Give a picture of a product first.")
         if not where:
-            raise gr.Error("Choose where it goes.")
+            raise Told("Choose where it goes.")
         kind, _, name = where.partition(":")
         said: dict[str, Any] = {kind: name, "seed": seed} if kind == "scene" else {kind: name, "art": art, "fit": fit}
         async with aclosing(followed(stops.until_stopped(asker, made(endpoints, asker, product, said)))) as paintings:
@@ -68,7 +68,7 @@ def tab(endpoints: Endpoints) -> None:
 async def made(
     endpoints: Endpoints, asker: gr.Request, product: str, said: dict[str, Any]
 ) -> AsyncGenerator[Painting, None]:
-    """Give that it is being made, then product and mockup side by side with what there is to say. Raises gr.Error."""
+    """Give that it is being made, then product and mockup side by side with what there is to say. Raises Told."""
     yield Painting(how_far=progress(0, 0, "Making it."))
     files = {"product": ("picture", uploaded(product))}
     answer = await endpoints.ask(asker, "POST", "/v1/mockups", data=said, files=files)

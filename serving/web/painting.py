@@ -11,7 +11,7 @@ import gradio as gr
 from serving.web.endpoints import Endpoints
 from serving.web.files import kept
 from serving.web.marks import marks_of
-from serving.web.said import progress, sentences
+from serving.web.said import Told, progress, sentences
 
 MAX_PARTIALS = 3
 """Unfinished pictures of each that are asked for."""
@@ -68,7 +68,7 @@ class Painting:
 
 
 async def painted(endpoints: Endpoints, asker: gr.Request, path: str, **content: Any) -> AsyncGenerator[Painting, None]:
-    """Ask for pictures and give what there is of them, again and again. Raises gr.Error."""
+    """Ask for pictures and give what there is of them, again and again. Raises Told."""
     now = Painting(how_far=progress(0, 0, "Waiting for the painter."))
     yield now
     async with aclosing(endpoints.events(asker, "POST", path, **content)) as events:
@@ -94,13 +94,13 @@ async def painted(endpoints: Endpoints, asker: gr.Request, path: str, **content:
 
 
 async def followed(work: AsyncGenerator[Painting, None]) -> AsyncGenerator[Painting, None]:
-    """Give what work gives, and at last how it was left, where somebody stopped it or it failed. Raises gr.Error."""
+    """Give what work gives, and at last how it was left, where somebody stopped it or it failed. Raises Told."""
     now = Painting()
     async with aclosing(work):
         try:
             async for now in work:
                 yield now
-        except gr.Error:
+        except Told:
             yield replace(now.stopped(), how_far="")  # the error itself says the rest
             raise
     if not now.is_over:

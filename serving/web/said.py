@@ -2,7 +2,16 @@
 
 from collections.abc import Iterable
 
+import gradio as gr
+
 from serving.web.markup import text
+
+
+class Told(gr.Error):
+    """What a person is told in place of a result. The program has no fault in it, so the log gets no traceback."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, print_exception=False)
 
 
 def sentences(texts: Iterable[str], is_warning: bool = False) -> str:

@@ -10,6 +10,7 @@ import gradio as gr
 from serving.web import hits
 from serving.web.endpoints import Endpoints
 from serving.web.files import picture_box, uploaded
+from serving.web.said import Told
 
 PAGE = 12
 """Pictures that are shown at once."""
@@ -53,7 +54,7 @@ def tab(endpoints: Endpoints) -> None:
         *filters: str | None,
     ) -> Shown:
         if not text and not picture:
-            raise gr.Error("Say what you are looking for, or give a picture.")
+            raise Told("Say what you are looking for, or give a picture.")
         words = {"text": text or "", "negative": negative or "", "where": condition(*filters)}
         options = {"collapse": collapse, "hybrid": hybrid and bool(text)}
         return await show(endpoints, asker, words | options, picture, {})
@@ -74,7 +75,7 @@ def tab(endpoints: Endpoints) -> None:
 
 def columns_told(endpoints: Endpoints) -> Any:
     async def told(asker: gr.Request) -> dict[str, Any]:
-        with suppress(gr.Error):  # the page says what it is that shuts the tab
+        with suppress(Told):  # the page says what it is that shuts the tab
             index = (await endpoints.ask(asker, "GET", "/search/readyz"))["index"]
             return gr.update(info=f"Columns: {', '.join(index['columns'])}.")
         return gr.update()
@@ -85,7 +86,7 @@ def columns_told(endpoints: Endpoints) -> Any:
 async def show(
     endpoints: Endpoints, asker: gr.Request, question: dict[str, Any], picture: str | None, before: dict[str, Any]
 ) -> Shown:
-    """Ask for a page and show it behind the pages before. Raises gr.Error."""
+    """Ask for a page and show it behind the pages before. Raises Told."""
     page = await ask(endpoints, asker, {**question, "k": PAGE, "cursor": before.get("cursor", "")}, picture)
     paths = [f"/search/v1/items/{quote(hit['id'], safe='')}/thumbnail" for hit in page["hits"]]
     thumbnails = await asyncio.gather(*(endpoints.file(asker, path) for path in paths))
@@ -96,7 +97,7 @@ async def show(
 
 
 async def ask(endpoints: Endpoints, asker: gr.Request, question: dict[str, Any], picture: str | None) -> Any:
-    """Return a page of hits. Raises gr.Error."""
+    """Return a page of hits. Raises Told."""
     if picture is None:
         return await endpoints.ask(asker, "POST", "/search/v1/query", json=question)
     files = {"image": ("picture", uploaded(picture))}

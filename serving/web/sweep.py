@@ -12,14 +12,14 @@ import gradio as gr
 from serving.web.endpoints import Endpoints
 from serving.web.files import kept
 from serving.web.painting import Painting
-from serving.web.said import progress
+from serving.web.said import Told, progress
 
 MOST = 64
 """Pictures of one comparison."""
 
 
 def lists_of(strengths: str | None, guidances: str | None, seeds: str | None) -> dict[str, list[Any]]:
-    """Return what is compared, by the names of a request. Raises gr.Error for what is no number, and too many."""
+    """Return what is compared, by the names of a request. Raises Told for what is no number, and too many."""
     found: dict[str, list[Any]] = {
         "strength": numbers(strengths, "How far to leave it"),
         "guidance_scale": numbers(guidances, "Guidance"),
@@ -27,19 +27,19 @@ def lists_of(strengths: str | None, guidances: str | None, seeds: str | None) ->
     }
     lists = {name: values for name, values in found.items() if values}
     if all(len(values) == 1 for values in lists.values()):
-        raise gr.Error("Give several values of one of them at least, as in: 2, 5, 8.")
+        raise Told("Give several values of one of them at least, as in: 2, 5, 8.")
     return lists
 
 
 def numbers(text: str | None, name: str) -> list[float]:
-    """Return the numbers of a line. Raises gr.Error."""
+    """Return the numbers of a line. Raises Told."""
     try:
         found = [float(word) for word in re.split(r"[\s,;]+", text or "") if word]
         if not all(map(isfinite, found)):
             raise ValueError
         return found
     except ValueError:
-        raise gr.Error(f"{name}: numbers with commas between them are accepted, as in: 2, 5, 8.") from None
+        raise Told(f"{name}: numbers with commas between them are accepted, as in: 2, 5, 8.") from None
 
 
 def job_of(request: dict[str, Any], lists: dict[str, list[Any]], files: dict[str, bytes | None]) -> Any:
@@ -50,7 +50,7 @@ def job_of(request: dict[str, Any], lists: dict[str, list[Any]], files: dict[str
 
 
 async def swept(endpoints: Endpoints, asker: gr.Request, body: Any) -> AsyncGenerator[Painting, None]:
-    """Begin a job and give what there is of its pictures, again and again, and the sheet at last. Raises gr.Error."""
+    """Begin a job and give what there is of its pictures, again and again, and the sheet at last. Raises Told."""
     job = await endpoints.ask(asker, "POST", "/v1/jobs", json=body)
     place = f"/v1/jobs/{job['id']}"
     now = Painting(job=job["id"], how_far=progress(0, 0, "Waiting for the painter."))
