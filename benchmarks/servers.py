@@ -1,7 +1,9 @@
 """Servers that a benchmark starts for itself, what they take, and the killing of parts of them."""
 
+import hashlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,6 +19,8 @@ import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+RATE_PER_MINUTE = 1_000_000
+"""What a machine can do is asked for, not what a client may."""
 
 
 def free_port() -> int:
@@ -28,14 +32,24 @@ def free_port() -> int:
 class Server:
     """A process that serves on this machine, and all processes under it. Its log lies in `work`."""
 
-    def __init__(self, name: str, command: list[str], port: int, work: Path, is_up: str = "") -> None:
-        """is_up: what it prints once it answers; "" to ask its /healthz."""
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        port: int,
+        work: Path,
+        is_up: str = "",
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """is_up: what it prints once it answers; "" to ask its /healthz. environment: besides this process's."""
         self.address, self.command, self.is_up = f"http://127.0.0.1:{port}", command, is_up
+        self.environment = environment or {}
         self.log = work / f"{name}.log"
 
     def __enter__(self) -> Self:
         # One thread in each process, as Ray has it in workers of less than two CPUs; and no Ray but the server's own.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_ADDRESS": "local", "RAY_AUTH_MODE": "disabled"}
+        environment |= self.environment
         began = time.perf_counter()
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -85,10 +99,17 @@ class Server:
 
     def status(self) -> dict[str, Any]:
         """Return what the dashboard tells of Serve."""
-        (dashboard,) = self.named("ray/dashboard/dashboard.py")
-        (port,) = (one.laddr.port for one in dashboard.net_connections("tcp") if one.status == psutil.CONN_LISTEN)
-        with urlopen(f"http://127.0.0.1:{port}/api/serve/applications/", timeout=60) as answer:
-            return dict(json.load(answer))
+        dashboards = self.named("ray/dashboard/dashboard.py")
+        listening = [
+            one for each in dashboards for one in each.net_connections("tcp") if one.status == psutil.CONN_LISTEN
+        ]
+        for port in sorted({one.laddr.port for one in listening}):  # it listens at another one too, now and then
+            with (
+                suppress(OSError, ValueError),
+                urlopen(f"http://127.0.0.1:{port}/api/serve/applications/", timeout=60) as answer,
+            ):
+                return dict(json.load(answer))
+        raise OSError("the dashboard does not answer")
 
     def kill_node(self) -> None:
         """Kill everything at once, as a power cut does."""
@@ -110,7 +131,9 @@ def kill(process: psutil.Process) -> None:
         process.kill()
 
 
-def gencv(name: str, work: Path, demo: Path, port: int, **changes: dict[str, Any]) -> Server:
+def gencv(
+    name: str, work: Path, demo: Path, port: int, environment: dict[str, str] | None = None, **changes: dict[str, Any]
+) -> Server:
     """Return the server of serving/config.yaml with some of its applications.
 
     demo: what `make serve` makes. changes: by application, what is other than in the file.
@@ -120,10 +143,19 @@ def gencv(name: str, work: Path, demo: Path, port: int, **changes: dict[str, Any
     config["applications"] = [one for one in config["applications"] if one["name"] in changes]
     for one in config["applications"]:
         one["args"] |= {"history": {}} | changes[one["name"]]
-        one["args"]["door"] |= {"rate_per_minute": 1_000_000}  # what a machine can do, not what a client may
+        one["args"]["door"] |= {"rate_per_minute": RATE_PER_MINUTE}
     path = work / f"{name}.yaml"
     path.write_text(yaml.safe_dump(config))
-    return Server(name, [sys.executable, "-m", "serving", str(path)], port, work, is_up="Serving after")
+    command = [sys.executable, "-m", "serving", str(path)]
+    return Server(name, command, port, work, is_up="Serving after", environment=environment)
+
+
+def haproxy(scope: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return an environment in which HAProxy is Serve's proxy, and the headers of requests: there all need a key."""
+    secret = secrets.token_urlsafe()
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    key = {"name": "benchmark", "sha256": digest, "scopes": [scope], "rate_per_minute": RATE_PER_MINUTE}
+    return {"RAY_SERVE_ENABLE_HA_PROXY": "1", "GENCV_API_KEYS": json.dumps(key)}, {"x-api-key": secret}
 
 
 def plain(work: Path, demo: Path, port: int) -> Server:

@@ -11,8 +11,9 @@ load   All applications under CLIENTS clients, each of which asks one thing afte
        first's. A round of WARM_S before that does not count.
 rates  Pictures judged a second: offline, `examine` and `judge` in batches, one process a core; by gencv, one copy of
        the detector a core; and by a plain server of FastAPI and uvicorn around the same detector. One thread each, the
-       same files, in turns. Then one client alone: the time of a request less the detector's own, by both servers.
-       Provenance is left out, which the other two do not read; gencv's rate with it stands beside.
+       same files, in turns; gencv once more with HAProxy in place of Serve's own proxy. Then one client alone: the time
+       of a request less the detector's own, by all servers. Provenance is left out, which the other two do not read;
+       gencv's rate with it stands beside.
 kills  `kill -9` under NUM_KILL_CLIENTS clients: of a copy of the detector, of a copy of the API, of Serve's proxy, and
        of every process of the node at once, while verdicts are written down and pictures are added to an index. What
        clients lost, the seconds until all copies run again, and what of that which was answered is still there.
@@ -39,7 +40,7 @@ import numpy as np
 import psutil
 import torch
 from common import CORES, cut_pictures, in_processes, load, options, since, start_together
-from servers import Memory, Server, free_port, gencv, kill, plain
+from servers import Memory, Server, free_port, gencv, haproxy, kill, plain
 
 from gencv.index.table import Index
 from gencv.services.spoof import open_checker
@@ -111,16 +112,19 @@ def judge_offline(share: Offline) -> tuple[float, float]:
 def measure_rates(paths: list[Path], demo: Path, work: Path, seconds: float, repeats: int) -> dict[str, Table]:
     found: dict[str, list[float]] = {}
     without = {"data": {"provenance": "false"}}
-    replicas = {"min": CORES, "max": CORES, "max_batch": BATCH}
+    spoof = {"replicas": {"min": CORES, "max": CORES, "max_batch": BATCH}}
+    switched_on, headers = haproxy("spoof")
     with (
         plain(work, demo, free_port()) as other,
-        gencv("rates", work, demo, free_port(), spoof={"replicas": replicas}) as ours,
+        gencv("rates", work, demo, free_port(), spoof=spoof) as ours,
+        gencv("haproxy", work, demo, free_port(), switched_on, spoof=spoof) as fast,
     ):
-        ways: dict[str, tuple[Server, str, Facts]] = {
+        alone_ways: dict[str, tuple[Server, str, Facts]] = {
             "gencv": (ours, "/spoof/v1/check", without),
-            "gencv, provenance too": (ours, "/spoof/v1/check", {}),
+            "gencv behind HAProxy": (fast, "/spoof/v1/check", without | {"headers": headers}),
             "plain server": (other, "/v1/check", {}),
         }
+        ways = alone_ways | {"gencv, provenance too": (ours, "/spoof/v1/check", {})}
         for server, path, more in ways.values():  # so that every copy has loaded its bundle
             rate(server, path, more, paths, min(WARM_S, seconds))
         for _ in range(repeats):
@@ -129,10 +133,7 @@ def measure_rates(paths: list[Path], demo: Path, work: Path, seconds: float, rep
             found.setdefault("offline", []).append(in_processes(judge_offline, shares)[0])
             for name, (server, path, more) in ways.items():
                 found.setdefault(name, []).append(rate(server, path, more, paths, seconds))
-        alone = {
-            "gencv": added_ms(ours, "/spoof/v1/check", without, paths, lambda told: own_ms(told)),
-            "plain server": added_ms(other, "/v1/check", {}, paths, lambda told: told["model_ms"]),
-        }
+        alone = {name: added_ms(server, path, more, paths) for name, (server, path, more) in alone_ways.items()}
     measure = statistics.median(found["offline"])
     rates = [
         {
@@ -159,12 +160,14 @@ def rate(server: Server, path: str, more: Facts, paths: list[Path], seconds: flo
 
 
 def own_ms(told: Facts) -> float:
-    """Return what the steps of a check took."""
+    """Return what the detector's steps of a check took."""
+    if "model_ms" in told:  # the plain server's answer
+        return float(told["model_ms"])
     (result,) = told["results"]
     return sum(ms for steps in result["timing_ms"].values() for ms in steps.values())
 
 
-def added_ms(server: Server, path: str, more: Facts, paths: list[Path], own: Callable[[Facts], float]) -> Facts:
+def added_ms(server: Server, path: str, more: Facts, paths: list[Path]) -> Facts:
     """Return what serving adds to one client's requests, one after the other."""
     whole, added = [], []
     with httpx2.Client(base_url=server.address, timeout=clients.TIMEOUT_S, trust_env=False) as http:
@@ -175,7 +178,7 @@ def added_ms(server: Server, path: str, more: Facts, paths: list[Path], own: Cal
             took_ms = (time.perf_counter() - began) * 1000
             if number >= 10:
                 whole.append(took_ms)
-                added.append(took_ms - own(answer.raise_for_status().json()))
+                added.append(took_ms - own_ms(answer.raise_for_status().json()))
     times = {"request p50 ms": np.median(whole), "added p50 ms": np.median(added)}
     return {**{name: float(value) for name, value in times.items()}, "added p90 ms": float(np.quantile(added, 0.9))}
 
