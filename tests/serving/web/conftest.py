@@ -1,6 +1,7 @@
 """One server with all applications for the whole session, and a browser page that may only talk to it."""
 
 import json
+import os
 import shutil
 import socket
 import threading
@@ -67,7 +68,10 @@ def new_site(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 
 @pytest.fixture(scope="session")
 def site(new_site: Callable[..., Any]) -> Iterator[str]:
-    """The address of one that asks for no keys."""
+    """The address of one that asks for no keys: $GENCV_TEST_SITE, which `make serve` started, else one of our own."""
+    if given := os.environ.get("GENCV_TEST_SITE"):
+        yield given
+        return
     with new_site() as address:
         yield address
 
