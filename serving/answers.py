@@ -239,7 +239,8 @@ class MadeMockup(Answer):
     width: int
     height: int
     watermarked: bool
-    cut: bool
+    cut: str
+    """How the product was cut out: `alpha`, `key`, `grabcut`, or `rembg`; "" where it was not."""
 
 
 class Mockups(Answer):

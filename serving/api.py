@@ -39,7 +39,8 @@ def new_api(
 ) -> FastAPI:
     """Return an application of which only health is served yet.
 
-    scope: its name, and what a key must be for. on_stop: called once, in a thread, when the application stops.
+    scope: its name, and what a key must be for. description: its module's docstring; its last paragraph, for readers of
+    the code, does not go onto the page of requests. on_stop: called once, in a thread, when the application stops.
     is_counted: whether requests use up the rate of their key.
     """
 
@@ -49,7 +50,8 @@ def new_api(
         if on_stop:
             await asyncio.to_thread(on_stop)
 
-    api = new_documented(scope, title=title, description=description, version=VERSION, lifespan=lifespan)
+    said = description.rpartition("\n\n")[0]
+    api = new_documented(scope, title=title, description=said, version=VERSION, lifespan=lifespan)
     errors.install(api)
     api.add_middleware(Doorkeeper, door=door, scope=scope, is_counted=is_counted)
     api.add_middleware(Noted, name=scope)

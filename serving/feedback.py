@@ -18,6 +18,7 @@ from gencv.history.schema import Feedback, time_of
 from serving.answers import HISTORIES, Corrected
 from serving.errors import Refused
 from serving.history import ID, Listing, kept, listed
+from serving.openapi import HISTORY
 
 SETTLED_S = 2.0
 """After so long a verdict has been written, unless the database is slow or away."""
@@ -46,13 +47,13 @@ class Correction(BaseModel):
 def add_feedback(api: FastAPI, recorder: Recorder | None) -> None:
     """Take and list corrections: without a history each of these says so."""
 
-    @api.post("/v1/feedback", status_code=201, tags=["history"], responses={201: {"model": Corrected}, 404: {}})
+    @api.post("/v1/feedback", status_code=201, tags=[HISTORY], responses={201: {"model": Corrected}, 404: {}})
     async def feedback(request: Request, correction: Correction) -> dict[str, Any]:
         """Keep a person's correction for the next training set; it is written before this is answered."""
         row = await asyncio.to_thread(correct, kept(recorder), correction, request.state)
         return {"id": row.id, "time": row.time, "picture_id": row.picture_id, "label": row.label}
 
-    @api.get("/v1/feedback", tags=["history"], responses={200: {"model": HISTORIES["feedback"]}})
+    @api.get("/v1/feedback", tags=[HISTORY], responses={200: {"model": HISTORIES["feedback"]}})
     async def corrections(listing: Annotated[Listing, Query()]) -> dict[str, Any]:
         """List corrections, newest first."""
         return await asyncio.to_thread(listed, kept(recorder), "feedback", listing)

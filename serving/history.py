@@ -23,6 +23,7 @@ from gencv.history.schema import Painting, Search, Verdict
 from gencv.mockup.making import Made
 from gencv.services.orders import Event, MockupOrder, Order, Painted
 from serving.answers import HISTORIES, Deleted
+from serving.openapi import HISTORY
 from serving.settings import History
 
 ID = "^[0-9a-f]{32}$"
@@ -132,12 +133,12 @@ async def recorded(
 def add_history(api: FastAPI, recorder: Recorder | None, kind: str, path: str = "/v1/history") -> None:
     """Serve the rows of a kind: without a history each of these says so. kind: a key of KINDS."""
 
-    @api.get(path, tags=["history"], responses={200: {"model": HISTORIES[kind]}})
+    @api.get(path, tags=[HISTORY], responses={200: {"model": HISTORIES[kind]}})
     async def history(listing: Annotated[Listing, Query()]) -> dict[str, Any]:
         """List what was answered, newest first."""
         return await asyncio.to_thread(listed, kept(recorder), kind, listing)
 
-    @api.delete(f"{path}/{{id}}", tags=["history"], responses={200: {"model": Deleted}})
+    @api.delete(f"{path}/{{id}}", tags=[HISTORY], responses={200: {"model": Deleted}})
     async def forget(id: Annotated[str, Path(pattern=ID)]) -> dict[str, Any]:
         """Delete a row, or all that names a picture.
 

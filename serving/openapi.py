@@ -17,8 +17,8 @@ from serving.answers import Failure, Fault
 
 SCRIPTS = "/static-offline-docs"
 PAGES = ("/docs", "/openapi.json")
-HEALTH = "health"
-"""The tag of routes that ask for no key."""
+HEALTH, HISTORY = "health", "history"
+"""The tags of routes that ask for no key, and of those that all applications have: they come last on a page."""
 EXAMPLES = Path(__file__).with_name("examples")
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -62,30 +62,34 @@ def new_documented(name: str, **facts: Any) -> FastAPI:
 
     def completed() -> dict[str, Any]:
         if not api.openapi_schema:
-            complete(described(), examples)
+            complete(described(), name, examples)
         return described()
 
     api.openapi = completed  # type: ignore[method-assign]
     return api
 
 
-def complete(document: dict[str, Any], examples: dict[str, Any]) -> None:
-    """Add what all routes share, and their examples."""
+def complete(document: dict[str, Any], name: str, examples: dict[str, Any]) -> None:
+    """Add what all routes share, and their examples. name: the tag of routes without one."""
     parts = document.setdefault("components", {})
     parts["securitySchemes"] = SECURITY
     schemas = parts.setdefault("schemas", {})
     for model in (Fault, Failure):
         schemas[model.__name__] = model.model_json_schema(ref_template=REFERENCE)
     schemas["Failure"].pop("$defs")
-    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own shape, which is never sent
-        schemas.pop(name, None)
+    for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI's own shape, which is never sent
+        schemas.pop(unused, None)
+    tags: dict[str, None] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             untwist(operation)
+            tags |= dict.fromkeys(operation.setdefault("tags", [name]))
             if said := operation.get("description"):
                 operation["summary"] = said.partition("\n")[0].rstrip(".")
             add_failures(path, operation)
             add_examples(operation, examples.get(f"{method.upper()} {path}", {}))
+    last = (HISTORY, HEALTH)
+    document["tags"] = [{"name": tag} for tag in [*(tag for tag in tags if tag not in last), *last] if tag in tags]
 
 
 def untwist(operation: dict[str, Any]) -> None:
@@ -101,7 +105,7 @@ def add_failures(path: str, operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     answers.pop("422", None)
     statuses = {int(status) for status in answers if int(status) >= 400} | {503}
-    if HEALTH not in operation.get("tags", ()):
+    if HEALTH not in operation["tags"]:
         operation["security"] = [*({name: []} for name in SECURITY), {}]
         statuses |= {*ALWAYS, *(WITH_BODY if "requestBody" in operation else ()), *((404,) if "{" in path else ())}
     for status in sorted(statuses):
