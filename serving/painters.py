@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from ray import serve
@@ -16,6 +17,7 @@ from gencv.services.mockup import Mockups
 from gencv.services.orders import Accepted, Event, MockupOrder, Order, Painted, Partial
 from serving import errors
 from serving.calls import MAX_TRIES, call, stream
+from serving.loading import Loads
 from serving.metrics import batch_sizes, count_waiting, stages
 from serving.orders import DiffusionSettings
 from serving.pictures import limits_of
@@ -54,7 +56,7 @@ class Painters:
 
         self.settings = settings
         self.limits = limits_of(settings.door)
-        self.mockups = Mockups(self.limits)
+        self.loads, self.mockups = Loads(), Mockups(self.limits)
         if settings.threads:
             torch.set_num_threads(settings.threads)
 
@@ -63,7 +65,7 @@ class Painters:
         from gencv.services.diffusion import open_studio
 
         settings = self.settings
-        studio = await asyncio.to_thread(
+        opening = partial(
             open_studio,
             settings.painters[name],
             device=settings.device,
@@ -71,6 +73,7 @@ class Painters:
             batch_size=settings.replicas.max_batch,
             limits=self.limits,
         )
+        studio = await self.loads(name, opening)
         studio.on_batch, studio.on_waiting = noted, count_waiting("diffusion", name)
         return studio
 

@@ -9,6 +9,7 @@ detectors, which load bundles by name as they are asked for.
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import FastAPI, Request
@@ -27,6 +28,7 @@ from serving.calls import call
 from serving.feedback import add_feedback
 from serving.fetch import Fetcher, Urls
 from serving.history import add_history, open_recorder, record_verdicts
+from serving.loading import Loads
 from serving.metrics import batch_sizes, count_waiting, stages, verdicts
 from serving.pictures import as_list, counted, limits_of
 from serving.requests import body_of, read
@@ -167,18 +169,21 @@ class Detectors:
 
     def __init__(self, settings: SpoofSettings) -> None:
         self.settings, self.limits = settings, limits_of(settings.door)
+        self.loads = Loads()
 
     @serve.multiplexed(max_num_models_per_replica=MAX_LOADED)
     async def loaded(self, name: str) -> Any:
         from gencv.services.spoof import open_checker
 
-        checker = await asyncio.to_thread(
+        settings = self.settings
+        opening = partial(
             open_checker,
-            self.settings.bundles[name],
-            threshold=self.settings.threshold,
+            settings.bundles[name],
+            threshold=settings.threshold,
             limits=self.limits,
-            gallery=self.settings.galleries.get(name, ""),
+            gallery=settings.galleries.get(name, ""),
         )
+        checker = await self.loads(name, opening)
         size = self.settings.replicas.max_batch
         batch = Batcher(checker.judge, size, on_batch=noted, on_waiting=count_waiting("spoof", name))
         return checker, batch

@@ -97,7 +97,7 @@ def wait_until(is_so: Callable[[], bool], seconds: float) -> None:
 
 def status_of(url: str) -> int:
     try:
-        return httpx2.get(url, timeout=START_S).status_code  # whoever leaves ends the loading of a bundle
+        return httpx2.get(url, timeout=5).status_code  # what is loaded for it goes on when it leaves
     except httpx2.HTTPError:
         return 0
 
