@@ -12,7 +12,6 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
@@ -33,6 +32,8 @@ from gencv.index.rerank import RERANKED, Rerank, anew
 
 MAX_K = 1_000
 """Hits on a page."""
+MAX_WEIGHT = 1_000
+"""Of a part of a query against the others."""
 MAX_LETTERS = 1_000
 """Characters of a text: encoders read 64 to 512 tokens, and what is cut off in silence is not searched."""
 LEVELS = (100, 1_000, 10_000)
@@ -101,8 +102,8 @@ class Query:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or not 1 <= self.k <= MAX_K:
             raise BadInput(f"k is {self.k!r}; whole numbers from 1 to {MAX_K:,} are accepted, and a cursor goes on.")
         for name in ("text_weight", "image_weight", "negative_weight"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise BadInput(f"{name} is {getattr(self, name)}; numbers from 0 up are accepted.")
+            if not 0 <= getattr(self, name) <= MAX_WEIGHT:  # nor NaN
+                raise BadInput(f"{name} is {getattr(self, name)}; numbers from 0 to {MAX_WEIGHT} are accepted.")
         if self.hybrid and not self.text:
             raise BadInput("A hybrid query looks for words in captions; give a text.")
         if self.image is not None:
