@@ -72,8 +72,8 @@ class Client:
     """One request, whose body comes as it is told."""
 
     def __init__(self, keeper: Doorkeeper, stated: int | None = None) -> None:
-        headers = [(b"host", b"localhost")] + ([(b"content-length", b"%d" % stated)] if stated is not None else [])
-        scope = {"type": "http", "method": "POST", "path": "/x", "headers": headers}
+        length = (b"transfer-encoding", b"chunked") if stated is None else (b"content-length", b"%d" % stated)
+        scope = {"type": "http", "method": "POST", "path": "/x", "headers": [(b"host", b"localhost"), length]}
         scope |= {"client": ("127.0.0.1", 5000), "server": ("127.0.0.1", 8000)}
         self.messages, self.sent = asyncio.Queue[Message](), list[Any]()
         self.num_read = 0
