@@ -44,8 +44,7 @@ $(OUT)/index/report.json: | $(OUT)/manifest/report.json
 
 test: $(VENV)/.done ## the whole suite: fast and slow tests, then those on Ray and in a browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "not ray and not kill and not web"
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m "(ray or kill or web) and not alone"
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m "ray or kill or web"
 
 fast: $(VENV)/.done ## the tests that need neither Ray nor a browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "not ray and not kill and not slow and not web"

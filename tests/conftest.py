@@ -22,15 +22,8 @@ os.environ.setdefault("GENCV_IDENTITY", str(Path(tempfile.gettempdir()) / f"genc
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order tests, and share those on Ray and in a browser out to two processes (`--dist loadgroup`).
-
-    Slow ones come first, so that none is left alone at the end, and those of a GPU last, which start Ray again. A
-    browser leaves an event loop running in its process, where `asyncio.run` of others fails.
-    """
+    """Put slow tests first, so that none is left alone at the end, and those of a GPU last, which start Ray again."""
     items.sort(key=lambda item: ("ray_with_gpu" in getattr(item, "fixturenames", ()), "slow" not in item.keywords))
-    for item in items:
-        is_served = "serving" in item.path.parts or item.path.stem == "test_readme"
-        item.add_marker(pytest.mark.xdist_group("served" if is_served else "pipelines"))
 
 
 @pytest.fixture(scope="session")
