@@ -22,6 +22,7 @@ from ray.serve import RunTarget
 from ray.serve.config import HTTPOptions
 
 from gencv.core.errors import BadInput, GencvError
+from gencv.pipelines.cluster import living
 
 CONFIG = Path(__file__).with_name("config.yaml")
 
@@ -34,7 +35,7 @@ def main(path: Path = CONFIG) -> None:
     # Before Ray, as most mistakes are found here.
     targets = [target_of(one, logging_config) for one in config["applications"]]
     http = HTTPOptions(**config["http_options"])
-    ray.init(log_to_driver=False, logging_level=logging.WARNING)
+    ray.init(living(None), log_to_driver=False, logging_level=logging.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # after Ray, whose own would abort
     serve.start(proxy_location=config["proxy_location"], http_options=http, logging_config=logging_config)
     try:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import ray
 from joblib import cpu_count
+from ray._private.utils import read_ray_address  # of a note that Ray gives no public way to read
 
 from gencv.core.errors import BadInput
 
@@ -28,6 +29,7 @@ def connect(address: str | None) -> None:
     if ray.is_initialized():
         return
     require_answer(address)
+    address = living(address)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -69,6 +71,24 @@ def require_answer(address: str | None) -> None:
             socket.create_connection((found[1], int(found[2])), timeout=5).close()
         except (OSError, OverflowError) as error:
             raise BadInput(f"No Ray cluster answers at {address!r}: {error}.") from None
+
+
+def living(address: str | None) -> str | None:
+    """Return what `ray.init` takes for an address: the same, or "local" where Ray would go to a cluster that is dead.
+
+    `ray start` notes its address on the machine; where its head is killed the note stays, and Ray tries for minutes to
+    reach it. Raises BadInput for "auto" then, which means that one must run.
+    """
+    if address not in (None, "", "auto") or os.environ.get("RAY_ADDRESS"):
+        return address
+    noted = read_ray_address()
+    try:
+        require_answer(noted)
+    except BadInput:
+        if address == "auto":
+            raise
+        return "local"
+    return address
 
 
 @contextmanager
