@@ -7,7 +7,7 @@ An API key is 32 random bytes; what is kept of it is its SHA-256, in a file of J
 `python -m serving.keys triage --scopes spoof search` makes one. Without any keys only requests that come over the
 loopback interface, from no proxy, and for a loopback name are served: the last keeps pages of other origins out, whose
 names can be made to point here (DNS rebinding). What they post by this machine's own name is refused too. Behind
-Serve's HAProxy everybody needs a key, as it does not say from where a request came.
+Serve's HAProxy, which does not say from where a request came, they are served where it listens on loopback itself.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ray.serve.context import _get_global_client  # nothing public tells where the proxies listen
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -115,6 +116,7 @@ class Doorkeeper:
     def __init__(self, app: ASGIApp, door: Door, scope: str, is_counted: bool = True) -> None:
         self.app, self.door, self.scope, self.is_counted = app, door, scope, is_counted
         self.keys = read_keys(door.keys_path)
+        self.sees_clients = os.environ.get(HAPROXY) != "1" or is_loopback(proxy_host())
         self.rates = Rates()
         self.room = Room(int(door.max_held_mb * 2**20), int(door.max_body_mb * 2**20))
 
@@ -141,7 +143,7 @@ class Doorkeeper:
         scheme, _, secret = headers.get("authorization", "").partition(" ")
         key = self.find(secret.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", ""))
         # Clients that cannot do without a key send some word: where there are no keys, it opens and shuts nothing.
-        if key is None and not (is_page(path_of(scope)) if self.keys else is_local(scope, headers)):
+        if key is None and not (is_page(path_of(scope)) if self.keys else self.is_local(scope, headers)):
             raise Refused(
                 401,
                 "invalid_api_key",
@@ -162,6 +164,9 @@ class Doorkeeper:
                 {"Retry-After": after},
             )
         return name
+
+    def is_local(self, scope: Scope, headers: Headers) -> bool:
+        return self.sees_clients and is_local(scope, headers)
 
     def find(self, secret: str) -> Key | None:
         """Return the key that a secret is of; all are compared, so that the time tells nothing."""
@@ -221,6 +226,12 @@ def replayed(bodies: list[bytes], receive: Receive) -> Receive:
     return again
 
 
+def proxy_host() -> str | None:
+    """Return the address that the proxies of the Serve around this copy listen at, None without a Serve."""
+    client = _get_global_client(raise_if_no_controller_running=False)
+    return client.http_config.host if client else None
+
+
 def is_local(scope: Scope, headers: Headers) -> bool:
     """Whether a request came over the loopback interface, from no proxy nor other site's page, and for a name of it."""
     client, server = scope.get("client"), scope.get("server")
@@ -228,7 +239,6 @@ def is_local(scope: Scope, headers: Headers) -> bool:
     return (
         client is not None
         and server is not None
-        and os.environ.get(HAPROXY) != "1"
         and all(is_loopback(one) for one in (client[0], server[0]))
         and (host == "localhost" or is_loopback(host))
         and not any(name in headers for name in FORWARDED)

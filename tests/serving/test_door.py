@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.testclient import TestClient
 
+import serving.door
 from gencv.core.errors import BadInput
 from serving.api import new_api
 from serving.door import Door, Doorkeeper, Rates, digest_of, read_keys
@@ -61,11 +62,17 @@ def test_without_keys_only_this_machine_is_served(client: Client) -> None:
         assert refused.status_code == 401 and refused.json()["error"]["code"] == "invalid_api_key"
 
 
-def test_behind_haproxy_everybody_needs_a_key(client: Client, keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(
-        "RAY_SERVE_ENABLE_HA_PROXY", "1"
-    )  # through it all of the world comes over the loopback interface
-    assert client(api_of()).post("/echo").status_code == 401
+@pytest.mark.parametrize(
+    ("host", "status"), [("127.0.0.1", 200), ("::1", 200), ("0.0.0.0", 401), ("10.0.0.5", 401), (None, 401)]
+)
+def test_behind_haproxy_its_address_says_whether_a_key_is_needed(
+    client: Client, keys: str, monkeypatch: pytest.MonkeyPatch, host: str | None, status: int
+) -> None:
+    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")  # through it all come over the loopback interface
+    monkeypatch.setattr(serving.door, "proxy_host", lambda: host)
+    assert client(api_of()).post("/echo").status_code == status
+    assert client(api_of()).post("/echo", headers={"host": "evil.example"}).status_code == 401
+    assert client(api_of(keys_path=keys)).post("/echo").status_code == 401
     assert client(api_of(keys_path=keys)).post("/echo", headers={"x-api-key": "secret"}).status_code == 200
 
 
