@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.datastructures import State
 
 from gencv.core.words import label_of
+from gencv.history.ledger import values_of
+from gencv.history.pages import Wanted
 from gencv.history.recorder import Recorder
 from gencv.history.schema import Feedback, time_of
 from serving.answers import HISTORIES, Corrected
@@ -49,9 +51,13 @@ def add_feedback(api: FastAPI, recorder: Recorder | None) -> None:
 
     @api.post("/v1/feedback", status_code=201, tags=[HISTORY], responses={201: {"model": Corrected}, 404: {}})
     async def feedback(request: Request, correction: Correction) -> dict[str, Any]:
-        """Keep a person's correction for the next training set; it is written before this is answered."""
+        """Keep a person's correction for the next training set; it is written before this is answered.
+
+        One that only says again what the same caller said last of the picture, as when a client repeats a request that
+        it had no answer to, is answered with what is there.
+        """
         row = await asyncio.to_thread(correct, kept(recorder), correction, request.state)
-        return {"id": row.id, "time": row.time, "picture_id": row.picture_id, "label": row.label}
+        return {name: row[name] for name in ("id", "time", "picture_id", "label")}
 
     @api.get("/v1/feedback", tags=[HISTORY], responses={200: {"model": HISTORIES["feedback"]}})
     async def corrections(listing: Annotated[Listing, Query()]) -> dict[str, Any]:
@@ -59,8 +65,11 @@ def add_feedback(api: FastAPI, recorder: Recorder | None) -> None:
         return await asyncio.to_thread(listed, kept(recorder), "feedback", listing)
 
 
-def correct(recorder: Recorder, correction: Correction, state: State) -> Feedback:
-    """Write a correction. Raises Refused (404) for a verdict that is not there, BadInput for a label that is none."""
+def correct(recorder: Recorder, correction: Correction, state: State) -> dict[str, Any]:
+    """Write a correction; returns its row, or the picture's last one where it says the same.
+
+    Raises Refused (404) for a verdict that is not there, BadInput for a label that is none.
+    """
     if label_of(correction.label) is None:
         raise Refused(400, "invalid_parameter", "label: it is empty; write live or spoof, for example.", "label")
     picture = correction.picture_id
@@ -77,8 +86,12 @@ def correct(recorder: Recorder, correction: Correction, state: State) -> Feedbac
         label=correction.label.strip().lower(),
         note=correction.note,
     )
+    said = values_of(row)
+    last = recorder.ledger.page("feedback", Wanted(picture_id=picture), limit=1).rows
+    if last and all(last[0][name] == said[name] for name in ("caller", "verdict_id", "label", "note")):
+        return last[0]
     recorder.ledger.write([row])
-    return row
+    return said
 
 
 def found(recorder: Recorder, verdict_id: str) -> dict[str, Any] | None:

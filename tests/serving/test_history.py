@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from gencv.core.errors import BadInput, HistoryUnavailable
 from gencv.core.record import picture_id
 from gencv.history.recorder import Recorder
+from gencv.history.schema import Feedback
 from serving.history import open_recorder
 from serving.settings import History
 from serving.spoof import Options, SpoofSettings, build_api
@@ -102,6 +103,20 @@ def test_a_correction_is_written_before_it_is_answered(here: TestClient, recorde
     assert (first["label"], first["note"], first["verdict_id"]) == ("spoof", "a screen", None)
     assert (second["label"], second["verdict_id"], second["id"]) == ("live", verdict_id, by_verdict["id"])
     assert [row["corrected"] for row in items(here)] == ["live", "live"]
+
+
+def test_a_correction_that_is_sent_again_is_there_once(here: TestClient, recorder: Recorder) -> None:
+    def said(**more: str) -> str:
+        answer = here.post("/v1/feedback", json={"picture_id": A, "label": "spoof", "note": "a\0 screen"} | more)
+        assert answer.status_code == 201
+        return str(answer.json()["id"])
+
+    first = said()
+    assert said() == said(label=" SPOOF") == first and recorder.ledger.counts()["feedback"] == 1
+    others = [said(note=""), said(label="live"), said()]  # the last takes it back: its word is the newest again
+    assert len({first, *others}) == 4 and recorder.ledger.corrections([A]) == {A: "spoof"}
+    recorder.ledger.write([Feedback(request_id="1", caller="another", picture_id=A, label="spoof", note="a screen")])
+    assert said() not in (first, *others)
 
 
 def test_a_verdict_that_is_still_being_written_can_be_corrected(
