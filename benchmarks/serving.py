@@ -14,9 +14,10 @@ rates  Pictures judged a second: offline, `examine` and `judge` in batches, one 
        same files, in turns; gencv once more with HAProxy in place of Serve's own proxy. Then one client alone: the time
        of a request less the detector's own, by all servers. Provenance is left out, which the other two do not read;
        gencv's rate with it stands beside.
-kills  `kill -9` under NUM_KILL_CLIENTS clients: of a copy of the detector, of a copy of the API, of Serve's proxy, and
-       of every process of the node at once, while verdicts are written down and pictures are added to an index. What
-       clients lost, the seconds until all copies run again, and what of that which was answered is still there.
+kills  `kill -9` under NUM_KILL_CLIENTS clients: of a copy of the detector, of a copy of the API, both once more with
+       deploy/haproxy.cfg in front, of Serve's proxy, and of every process of the node at once, while verdicts are
+       written down and pictures are added to an index. What clients lost, the seconds until all copies run again, and
+       what of that which was answered is still there.
 
 Everything goes to OUT/serving.json, and as tables to standard output.
 """
@@ -31,6 +32,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ import numpy as np
 import psutil
 import torch
 from common import CORES, cut_pictures, in_processes, load, options, since, start_together
-from servers import Memory, Server, free_port, gencv, haproxy, kill, plain
+from servers import HAPROXY, Memory, Server, free_port, front, gencv, keyed, kill, plain
 
 from gencv.index.table import Index
 from gencv.services.spoof import open_checker
@@ -113,15 +115,14 @@ def measure_rates(paths: list[Path], demo: Path, work: Path, seconds: float, rep
     found: dict[str, list[float]] = {}
     without = {"data": {"provenance": "false"}}
     spoof = {"replicas": {"min": CORES, "max": CORES, "max_batch": BATCH}}
-    switched_on, headers = haproxy("spoof")
     with (
         plain(work, demo, free_port()) as other,
         gencv("rates", work, demo, free_port(), spoof=spoof) as ours,
-        gencv("haproxy", work, demo, free_port(), switched_on, spoof=spoof) as fast,
+        gencv("haproxy", work, demo, free_port(), HAPROXY, spoof=spoof) as fast,
     ):
         alone_ways: dict[str, tuple[Server, str, Facts]] = {
             "gencv": (ours, "/spoof/v1/check", without),
-            "gencv behind HAProxy": (fast, "/spoof/v1/check", without | {"headers": headers}),
+            "gencv behind HAProxy": (fast, "/spoof/v1/check", without),
             "plain server": (other, "/v1/check", {}),
         }
         ways = alone_ways | {"gencv, provenance too": (ours, "/spoof/v1/check", {})}
@@ -185,6 +186,16 @@ def added_ms(server: Server, path: str, more: Facts, paths: list[Path]) -> Facts
 
 # Kills ----------------------------------------------------------------------------------------------------------------
 
+DETECTORS, APIS = ("spoof", "detectors"), ("spoof", "spoof")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where clients ask, and with which headers."""
+
+    address: str
+    headers: dict[str, str]
+
 
 def measure_kills(paths: list[Path], demo: Path, work: Path) -> dict[str, Table]:
     folder = work / f"kills-{time.time_ns()}"
@@ -193,46 +204,45 @@ def measure_kills(paths: list[Path], demo: Path, work: Path) -> dict[str, Table]
     history = folder / "history.db"
     spoof = {"replicas": two, "api_replicas": 2, "history": {"url": f"sqlite:///{history}"}}
     search = {"index": str(folder / "index"), "writable": True}
-    server = gencv("kills", work, demo, free_port(), spoof=spoof, search=search)
-    rows: Table = []
-    with server:
-        asyncio.run(
-            clients.ask(
-                server.address,
-                {"check": clients.check(paths)},
-                clients=NUM_KILL_CLIENTS,
-                until=clients.for_seconds(WARM_S),
+    with_keys, headers = keyed("spoof", "search")
+    server = gencv("kills", work, demo, free_port(), with_keys, spoof=spoof, search=search)
+    with server, front(work, server, free_port()) as before:
+        asked = Asked(server.address, headers)
+        again = Asked(before.address, headers)
+        during(lambda: time.sleep(WARM_S), asked, {"check": clients.check(paths)})
+        rows = [
+            {"asked": way, "killed": what, **kill_one(server, where, name, copies, paths)}
+            for way, where, what, name, copies in (
+                ("Serve's proxy", asked, "a copy of the detector", "ServeReplica:spoof:detectors", DETECTORS),
+                ("Serve's proxy", asked, "a copy of the API", "ServeReplica:spoof:spoof", APIS),
+                ("deploy/haproxy.cfg", again, "a copy of the detector", "ServeReplica:spoof:detectors", DETECTORS),
+                ("deploy/haproxy.cfg", again, "a copy of the API", "ServeReplica:spoof:spoof", APIS),
+                ("Serve's proxy", asked, "the proxy", "ProxyActor", None),
             )
-        )
-        for what, name, copies in (
-            ("a copy of the detector", "ServeReplica:spoof:detectors", ("spoof", "detectors")),
-            ("a copy of the API", "ServeReplica:spoof:spoof", ("spoof", "spoof")),
-            ("the proxy", "ProxyActor", None),
-        ):
-            rows.append(kill_one(server, what, name, copies, paths))
-        answered = kill_node(server, paths)
+        ]
+        answered = kill_node(server, asked, paths)
     with server:  # once more, on what lies on the disk
-        kept = what_is_left(server, history, folder / "index", answered)
+        kept = what_is_left(asked, history, folder / "index", answered)
     shutil.rmtree(folder)
     return {"kills": rows, "node": [{"seconds to start again": server.start_s, **kept}]}
 
 
 def during(
     attack: Callable[[], None],
-    server: Server,
+    asked: Asked,
     kinds: dict[str, clients.Kind],
     on_answer: clients.OnAnswer = clients.nothing,
 ) -> dict[str, clients.Seen]:
     """Let clients ask until an attack is over; returns what they saw. Raises what it raises."""
     with ThreadPoolExecutor(1) as pool:
         attacking = pool.submit(attack)
-        asking = clients.ask(server.address, kinds, clients=NUM_KILL_CLIENTS, until=attacking.done, on_answer=on_answer)
-        seen = asyncio.run(asking)
+        options = {"clients": NUM_KILL_CLIENTS, "until": attacking.done, "on_answer": on_answer}
+        seen = asyncio.run(clients.ask(asked.address, kinds, headers=asked.headers, **options))
         attacking.result()
     return seen
 
 
-def kill_one(server: Server, what: str, name: str, copies: tuple[str, str] | None, paths: list[Path]) -> Facts:
+def kill_one(server: Server, asked: Asked, name: str, copies: tuple[str, str] | None, paths: list[Path]) -> Facts:
     """Kill a process under load; returns what clients saw, and after how many seconds all was as before."""
     found: Facts = {}
 
@@ -249,12 +259,11 @@ def kill_one(server: Server, what: str, name: str, copies: tuple[str, str] | Non
             time.sleep(0.1)
         time.sleep(BEFORE_KILL_S)
 
-    kinds = {"check": clients.check(paths)}
-    seen = during(attack, server, kinds)["check"]
+    seen = during(attack, asked, {"check": clients.check(paths)})["check"]
     failed = seen.failed.total()
     refused = seen.refused.total()
     share = {"requests": seen.count, "failed": failed, "share": failed / seen.count, "refused": refused}
-    return {"killed": what, **share, "back in s": found.get("back in s"), "errors": dict(seen.failed)}
+    return {**share, "back in s": found.get("back in s"), "errors": dict(seen.failed)}
 
 
 def is_back(server: Server, copies: tuple[str, str] | None, victim: psutil.Process, wanted: int) -> bool:
@@ -268,7 +277,7 @@ def is_back(server: Server, copies: tuple[str, str] | None, victim: psutil.Proce
         return False
 
 
-def kill_node(server: Server, paths: list[Path]) -> Facts:
+def kill_node(server: Server, asked: Asked, paths: list[Path]) -> Facts:
     """Kill all processes while verdicts and pictures come in; returns the ids that were answered."""
     verdicts: list[str] = []
     added: list[str] = []
@@ -287,18 +296,18 @@ def kill_node(server: Server, paths: list[Path]) -> Facts:
         time.sleep(2 * BEFORE_KILL_S)
         server.kill_node()
 
-    during(attack, server, {"check": clients.check(paths), "add": clients.Kind(0.3, add)}, noted)
+    during(attack, asked, {"check": clients.check(paths), "add": clients.Kind(0.3, add)}, noted)
     return {"verdicts": verdicts, "added": added}
 
 
-def what_is_left(server: Server, history: Path, folder: Path, answered: Facts) -> Facts:
+def what_is_left(asked: Asked, history: Path, folder: Path, answered: Facts) -> Facts:
     """Count what was answered before a node died, and is there after it."""
     with closing(sqlite3.connect(history)) as database:
         ((sound,),) = database.execute("PRAGMA integrity_check").fetchall()
         rows = {id.hex() if isinstance(id, bytes) else str(id) for (id,) in database.execute("SELECT id FROM verdicts")}
     held = Index.open(str(folder)).holds(answered["added"])
     shown = [
-        httpx2.get(f"{server.address}/search/v1/items/{id}/thumbnail", timeout=60).is_success
+        httpx2.get(f"{asked.address}/search/v1/items/{id}/thumbnail", headers=asked.headers, timeout=60).is_success
         for id in answered["added"]
     ]
     return {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from answerers import Judge
-from cryptography import x509
+from certificates import certificate
 from fakes import colour_png
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -251,25 +251,6 @@ def test_the_name_and_not_the_address_is_in_the_certificate(net: Net, tmp_path: 
         assert refused.value.code == "url_unreachable"
     server.shutdown()
     server.server_close()
-
-
-def certificate(folder: Path, host: str) -> Path:
-    """Write a key and its own certificate for a host."""
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
-    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    made = made.not_valid_before(datetime.now(UTC) - timedelta(1)).not_valid_after(datetime.now(UTC) + timedelta(1))
-    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=True)
-    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = folder / "server.pem"
-    path.write_bytes(secret + made.sign(key, hashes.SHA256()).public_bytes(pem))
-    return path
 
 
 def test_what_is_fetched_takes_its_part_of_the_room(net: Net) -> None:
