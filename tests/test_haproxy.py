@@ -120,9 +120,10 @@ def test_more_than_fits_is_answered_though_not_again(client: httpx2.Client, mach
 def test_a_request_says_where_it_comes_from_and_serves_own_pages_are_shut(
     client: httpx2.Client, machines: list[Machine]
 ) -> None:
-    answer = client.post(PATH, headers={"x-request-id": "mine"})
+    answer = client.post(PATH, headers={"x-request-id": "mine", "x-forwarded-proto": "http"})
     (headers,) = asked(machines)
     assert headers["x-forwarded-for"] == "127.0.0.1" and headers["x-request-id"] == "mine"
+    assert headers.get_all("x-forwarded-proto") == ["https"]
     assert answer.headers["strict-transport-security"]
     assert client.get("/-/routes").status_code == client.get("/-/healthz").status_code == 404
     assert client.get("/spoof/readyz").status_code == 200

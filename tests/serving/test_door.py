@@ -76,6 +76,19 @@ def test_behind_haproxy_its_address_says_whether_a_key_is_needed(
     assert client(api_of(keys_path=keys)).post("/echo", headers={"x-api-key": "secret"}).status_code == 200
 
 
+@pytest.mark.ray
+@pytest.mark.timeout(120)
+def test_serve_says_where_its_proxies_listen(ray_local: str) -> None:
+    from ray import serve
+
+    assert serving.door.proxy_host() is None
+    serve.start(http_options={"host": "127.0.0.1", "port": 0})
+    try:
+        assert serving.door.proxy_host() == "127.0.0.1"
+    finally:
+        serve.shutdown()
+
+
 def test_health_is_open(client: Client, keys: str) -> None:
     away = client(api_of(keys_path=keys), "192.0.2.7")
     assert away.get("/healthz").json() == {"status": "ok"}
