@@ -24,6 +24,9 @@ class Machine(ThreadingHTTPServer):
         """The headers of each request."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def handle_error(self, *_: object) -> None:
+        """Be quiet of connections that end with the proxy."""
+
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
