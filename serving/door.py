@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from pathlib import Path
 
+import ray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ray.serve.context import _get_global_client  # nothing public tells where the proxies listen
 from starlette.datastructures import Headers
@@ -228,7 +229,7 @@ def replayed(bodies: list[bytes], receive: Receive) -> Receive:
 
 def proxy_host() -> str | None:
     """Return the address that the proxies of the Serve around this copy listen at, None without a Serve."""
-    client = _get_global_client(raise_if_no_controller_running=False)
+    client = _get_global_client(raise_if_no_controller_running=False) if ray.is_initialized() else None
     return client.http_config.host if client else None
 
 

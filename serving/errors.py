@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from ray.exceptions import RayActorError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -80,6 +81,12 @@ class Busy(Refused):
         return Busy, (int(self.headers["Retry-After"]) if self.headers else 2,)
 
 
+def died() -> Refused:
+    """Return what is said where every copy that a call was tried on died under it."""
+    message = "The copies that worked on this ended, and new ones start; try again in 10 seconds."
+    return Refused(503, "copies_died", message, None, {"Retry-After": "10"})
+
+
 STATUSES: dict[type[GencvError], tuple[int, str]] = {
     UnknownName: (400, "unknown_name"),
     NotFound: (404, "not_found"),
@@ -127,6 +134,8 @@ def told(error: Exception, param: str | None = None) -> dict[str, Any]:
 
     param: at fault unless the error says another.
     """
+    if isinstance(error, RayActorError):
+        error = died()
     if isinstance(error, GencvError):
         status, code = status_of(error)
         own = error.param if isinstance(error, Refused) else None
@@ -151,6 +160,11 @@ def install(api: FastAPI) -> None:
     @api.exception_handler(GencvError)
     async def on_gencv(request: Request, error: GencvError) -> Response:
         return answer(error)
+
+    @api.exception_handler(RayActorError)
+    async def on_death(request: Request, error: RayActorError) -> Response:
+        log.warning("all tries of a call died", exc_info=error)
+        return answer(died())
 
     @api.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> Response:

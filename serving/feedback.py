@@ -53,8 +53,8 @@ def add_feedback(api: FastAPI, recorder: Recorder | None) -> None:
     async def feedback(request: Request, correction: Correction) -> dict[str, Any]:
         """Keep a person's correction for the next training set; it is written before this is answered.
 
-        One that only says again what the same caller said last of the picture, as when a client repeats a request that
-        it had no answer to, is answered with what is there.
+        One that only says again what the picture's newest one says, by the same caller, is answered with what is
+        there, as when a client repeats a request that it had no answer to.
         """
         row = await asyncio.to_thread(correct, kept(recorder), correction, request.state)
         return {name: row[name] for name in ("id", "time", "picture_id", "label")}
@@ -66,7 +66,7 @@ def add_feedback(api: FastAPI, recorder: Recorder | None) -> None:
 
 
 def correct(recorder: Recorder, correction: Correction, state: State) -> dict[str, Any]:
-    """Write a correction; returns its row, or the picture's last one where it says the same.
+    """Write a correction; returns its row, or the picture's newest where that says the same.
 
     Raises Refused (404) for a verdict that is not there, BadInput for a label that is none.
     """

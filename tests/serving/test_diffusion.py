@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 from fakes import picture
 from PIL import Image
+from ray.exceptions import RayActorError
 from starlette.testclient import TestClient
 
 from gencv.core.contracts import CONTENT_FILTERED, DONE, Recipe
@@ -357,6 +358,7 @@ def test_filtered_content_has_a_reason_and_no_picture(client: Callable[..., Test
     [
         (OutOfMemory("It does not fit."), "out_of_memory", "invalid_request_error"),
         (RuntimeError("/secret/path"), "failed", "server_error"),
+        (RayActorError(), "copies_died", "server_error"),
     ],
 )
 def test_an_error_in_a_stream_is_its_last_event(

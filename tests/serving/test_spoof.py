@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ray.exceptions import RayActorError
 from starlette.testclient import TestClient
 
 from gencv.core.errors import BadImage, BrokenBundle
@@ -42,6 +43,7 @@ ERRORS: dict[bytes, Exception] = {
     b"busy": Busy(3),
     b"broken": BrokenBundle("The bundle is incomplete."),
     b"mistake": KeyError("x"),
+    b"deadly": RayActorError(),
 }
 
 
@@ -116,6 +118,7 @@ def test_a_bad_picture_among_good_ones_fails_alone(here: TestClient) -> None:
         ("busy", 429, "busy"),
         ("broken", 503, "model_broken"),
         ("mistake", 500, "failed"),
+        ("deadly", 503, "copies_died"),
     ],
 )
 def test_errors_have_one_shape(here: TestClient, name: str, status: int, code: str) -> None:
@@ -123,7 +126,7 @@ def test_errors_have_one_shape(here: TestClient, name: str, status: int, code: s
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (status, code) and set(error) == {"message", "type", "code", "param"}
     assert error["message"] and "Traceback" not in error["message"]
-    assert answer.headers.get("retry-after") == ("3" if name == "busy" else None)
+    assert answer.headers.get("retry-after") == {"busy": "3", "deadly": "10"}.get(name)
 
 
 @pytest.mark.parametrize(
